@@ -1,0 +1,115 @@
+# What can be done here: `make help`. On a machine that lacks something: `./dev TARGET` installs it first.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --warn-undefined-variables --no-builtin-rules --no-print-directory
+.DEFAULT_GOAL := help
+
+# An ordinary user's PATH often lacks the sbin folders, in which ip and mariadbd live.
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
+
+modules := proto dispatcher executor testbed lab
+programs := multinic-dispatcher multinic-executor
+scripts := dev .ci/run tools/install
+
+# What --version prints. An archive without git's data has none.
+version := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+# KEEP=1 makes the demo leave its fleet running, to be looked at.
+KEEP ?=
+# Further arguments for go test, such as TESTFLAGS='-run TestName -v'; and which packages.
+TESTFLAGS ?=
+PACKAGES ?= work
+
+# Each tool is built on first use; see tools/versions.
+tool = $$(tools/install $(1))/$(1)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: build
+build: $(programs) ## build both programs into bin/; needs nothing but Go
+
+# Each from its own module alone, as an image build does it, so that the workspace cannot hide a missing requirement.
+.PHONY: $(programs)
+$(programs): multinic-%:
+	cd $* && CGO_ENABLED=0 GOWORK=off go build -trimpath -buildvcs=false -ldflags '-X main.version=$(version)' -o ../bin/$@ .
+
+.PHONY: grpcurl
+grpcurl: ## put the pinned grpcurl into bin/
+	@mkdir -p bin
+	@ln -sfn "$(call tool,grpcurl)" bin/grpcurl
+
+.PHONY: demo
+demo: build $(if $(KEEP),grpcurl) ## a database, a dispatcher and three nodes on this machine; KEEP=1 leaves them running
+	cd lab && go build -buildvcs=false -o ../bin/multinic-demo ./demo
+	KEEP=$(KEEP) bin/multinic-demo
+
+# One run over the whole workspace, so that there is one summary at the end.
+.PHONY: test
+test: ## run every test with the race detector
+	BUF="$(call tool,buf)" $(call tool,gotestsum) --format pkgname-and-test-fails -- -race -timeout 20m $(TESTFLAGS) $(PACKAGES)
+
+.PHONY: bench
+bench: build ## measure, and print the figures
+	cd lab && go test -run '^$$' -bench . -benchtime 1x -timeout 30m $(TESTFLAGS) ./...
+
+.PHONY: check
+check: lint check-generated test ## all that must pass before a change is handed in
+
+.PHONY: lint
+lint: lint-modules lint-go lint-proto lint-scripts ## all static checks: modules, Go, protocol, shell scripts
+
+.PHONY: lint-modules
+lint-modules: ## each module builds by itself, and requires exactly what it uses
+	@for module in $(modules); do \
+	  echo "module $$module"; \
+	  (cd "$$module" && export GOWORK=off && go mod tidy -diff && go build -buildvcs=false ./... && go vet ./...); \
+	done
+
+.PHONY: lint-go
+lint-go: ## golangci-lint, formatting among it
+	@golangci=$(call tool,golangci-lint); \
+	failed=0; \
+	for module in $(modules); do \
+	  echo "golangci-lint $$module"; \
+	  (cd "$$module" && "$$golangci" run --allow-parallel-runners ./...) || failed=1; \
+	done; \
+	exit $$failed
+
+.PHONY: lint-proto
+lint-proto: ## the protocol's style and formatting, and that it breaks no peer
+	@buf=$(call tool,buf); \
+	echo "buf"; \
+	"$$buf" lint; \
+	"$$buf" format --diff --exit-code; \
+	"$$buf" breaking --against proto/baseline.binpb
+
+.PHONY: lint-scripts
+lint-scripts: ## shellcheck
+	@echo "shellcheck"; shellcheck $(scripts)
+
+.PHONY: generate
+generate: ## generate the Go code of the protocol
+	@PATH="$$(tools/install buf protoc-gen-go protoc-gen-go-grpc):$$PATH" buf generate
+
+# Into a folder of its own and compared, so that asking changes nothing.
+.PHONY: check-generated
+check-generated: ## prove that the generated code is what the protocol generates
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	PATH="$$(tools/install buf protoc-gen-go protoc-gen-go-grpc):$$PATH" buf generate --output "$$fresh"; \
+	diff -r --brief --exclude='*.proto' proto/multinic "$$fresh/proto/multinic" || \
+	  { echo 'the generated code is stale: run make generate' >&2; exit 1; }; \
+	echo 'the generated code is fresh'
+
+# The image that lint-proto compares with. It is renewed with each release, never to make a check pass.
+.PHONY: baseline
+baseline: ## make the protocol as it is now the one that later changes must not break
+	@$(call tool,buf) build --exclude-source-info --output proto/baseline.binpb
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin
