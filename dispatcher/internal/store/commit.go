@@ -1,0 +1,129 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"multinic.dev/dispatcher/internal/row"
+)
+
+// commitWithin is how long after the call of Commit a row may still be changed. A verification gets old: later than
+// this, the caller proves it anew.
+const commitWithin = 4 * time.Second
+
+// Commit sets netplan_success = 1 in those of rows that are, this moment, what they were when they were read: same id,
+// node, content and updated_at, byte for byte and NULL for NULL, not deleted, and not 1 already. It says for each of rows,
+// in their order, whether it was set; what was not set is as it was, and is to be read anew. A row with another number than
+// 1, or with NULL, waits to become 1 like one with 0.
+//
+// All happens in one transaction; after an error nothing was set, unless the connection broke during the very commit: then
+// the table says which (a *SetupError is an error that does not pass by itself). A row that the server would come to later
+// than four seconds after the call, by its own clock, is not set: so it is with a server that stood still for a while and
+// goes on with what was sent before. Rows locked by somebody else are waited for, two seconds each at most, then the
+// commit fails.
+func (s *Store) Commit(ctx context.Context, rows []row.Row) (committed []bool, err error) {
+	committed = make([]bool, len(rows))
+	if len(rows) == 0 {
+		return committed, nil
+	}
+	deadline := time.Now().Add(commitWithin)
+	t, err := s.current(ctx)
+	if err != nil {
+		return committed, err
+	}
+	if err := s.commit(ctx, t, rows, deadline, committed); err != nil {
+		clear(committed)
+
+		return committed, s.explain(err, "")
+	}
+
+	return committed, nil
+}
+
+func (s *Store) commit(ctx context.Context, t *table, rows []row.Row, deadline time.Time, committed []bool) (err error) {
+	// The table's writer must not wait for gaps between rows, which REPEATABLE READ locks: it is the exception.
+	options := &sql.TxOptions{Isolation: sql.LevelReadCommitted}
+	if t.repeatable {
+		options.Isolation = sql.LevelRepeatableRead
+	}
+	transaction, err := s.db.BeginTx(ctx, options)
+	if err != nil {
+		return fmt.Errorf("begin a commit: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			if undone := transaction.Rollback(); !errors.Is(undone, sql.ErrTxDone) {
+				err = errors.Join(err, undone)
+			}
+		}
+	}()
+	until, err := serverDeadline(ctx, transaction, deadline)
+	if err != nil {
+		return err
+	}
+	if err := set(ctx, transaction, t, rows, until, committed); err != nil {
+		return err
+	}
+	if err := transaction.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+
+	return nil
+}
+
+// serverDeadline says what the server's clock will show, at the latest, at the deadline of ours. The reply is as old as it
+// may be: had the server stood still before it came here, the result lies in the past, and nothing will be set.
+func serverDeadline(ctx context.Context, transaction *sql.Tx, deadline time.Time) (int64, error) {
+	var now int64
+	if err := transaction.QueryRowContext(ctx, "SELECT "+serverTime).Scan(&now); err != nil {
+		return 0, fmt.Errorf("ask for the server's time: %w", err)
+	}
+
+	return now + time.Until(deadline).Microseconds(), nil
+}
+
+// set does the compare-and-set of all rows, in the order of their ids, in which their writer goes through them too: in
+// any other order, each could wait for the other.
+func set(ctx context.Context, transaction *sql.Tx, t *table, rows []row.Row, until int64, committed []bool) (err error) {
+	statement, err := transaction.PrepareContext(ctx, t.commit())
+	if err != nil {
+		return fmt.Errorf("prepare to set netplan_success: %w", err)
+	}
+	defer func() { err = errors.Join(err, statement.Close()) }()
+	order := make([]int, len(rows))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(rows[a].ID, rows[b].ID) })
+	for _, i := range order {
+		result, err := statement.ExecContext(ctx, t.arguments(rows[i], until)...)
+		if err != nil {
+			return fmt.Errorf("set netplan_success of row %d: %w", rows[i].ID, err)
+		}
+		found, err := result.RowsAffected()
+		if err != nil {
+			return fmt.Errorf("set netplan_success of row %d: %w", rows[i].ID, err)
+		}
+		committed[i] = found == 1
+	}
+
+	return nil
+}
+
+// arguments are those of commit: columns that the table has not are not compared.
+func (t *table) arguments(one row.Row, until int64) []any {
+	arguments := []any{one.ID}
+	expressions := t.columns()
+	for i, field := range fields(&one) {
+		if expressions[i] != "" {
+			arguments = append(arguments, sql.NullString{String: field.Text, Valid: !field.Null})
+		}
+	}
+
+	return append(arguments, until)
+}
