@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,7 +40,6 @@ type TB interface {
 	Helper()
 	Cleanup(func())
 	Fatalf(format string, args ...any)
-	TempDir() string
 }
 
 // Server is one private server. Its methods are safe for concurrent use.
@@ -77,15 +77,23 @@ func WithoutTable() Option { return func(o *options) { o.bare = true } }
 // Start starts a server in a temporary folder of the test; it ends with the test.
 func Start(t TB, opts ...Option) *Server {
 	t.Helper()
-	s, err := Open(context.Background(), t.TempDir(), opts...)
+	// Not the test's own folder: its name has the test's in it, and a unix socket's path is 107 bytes at most.
+	dir, err := os.MkdirTemp("", "db-")
 	if err != nil {
-		t.Fatalf("start a MariaDB server: %v", err)
+		t.Fatalf("make a folder for a MariaDB server: %v", err)
 	}
+	s, err := Open(context.Background(), dir, opts...)
 	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
+		if s != nil {
+			err = s.Close()
+		}
+		if err := errors.Join(err, os.RemoveAll(dir)); err != nil {
 			t.Fatalf("stop the MariaDB server: %v", err)
 		}
 	})
+	if err != nil {
+		t.Fatalf("start a MariaDB server: %v", err)
+	}
 	return s
 }
 
@@ -106,7 +114,7 @@ func Open(ctx context.Context, dir string, opts ...Option) (*Server, error) {
 	s.root = Account{User: "admin", Password: rand.Text(), Database: database}
 	s.controller = Account{User: "controller", Password: rand.Text(), Database: database}
 	s.dispatcher = Account{User: "dispatcher", Password: rand.Text(), Database: database}
-	if err := s.Restart(); err != nil {
+	if err := s.Restart(); err != nil { //nolint:contextcheck // The server outlives the call.
 		return nil, errors.Join(err, s.Close())
 	}
 	if err := s.Exec(ctx, s.setUp()); err != nil {
@@ -117,12 +125,12 @@ func Open(ctx context.Context, dir string, opts ...Option) (*Server, error) {
 
 // freePort finds a loopback port that nothing listens on. In a sandbox nobody else can take it before the server does.
 func freePort() (int, error) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		return 0, fmt.Errorf("find a free port: %w", err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	port := netip.MustParseAddrPort(l.Addr().String()).Port()
+	return int(port), l.Close()
 }
 
 // Host is the address that the server listens on.
@@ -175,7 +183,7 @@ func (s *Server) launch() (*process, error) {
 	if s.opts.binlog {
 		args = append(args, "--log-bin=binlog", "--binlog-format=ROW", "--server-id=1")
 	}
-	p := &process{cmd: exec.Command("mariadbd", args...), ended: make(chan struct{}), output: new(bytes.Buffer)}
+	p := &process{cmd: exec.CommandContext(context.Background(), "mariadbd", args...), ended: make(chan struct{}), output: new(bytes.Buffer)}
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 
@@ -201,7 +209,7 @@ func (s *Server) answers(p *process) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if c, err := net.Dial("unix", s.Socket()); err == nil {
+		if c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: s.Socket(), Net: "unix"}); err == nil {
 			_ = c.Close()
 			return nil
 		}

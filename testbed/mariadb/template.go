@@ -51,7 +51,7 @@ func template(ctx context.Context) (string, error) {
 const initialSQL = "DELETE FROM mysql.global_priv WHERE User = '';\nCREATE DATABASE " + database + " CHARACTER SET utf8mb4;\n"
 
 // makeTemplate builds the template beside its place and moves it there; of several at once the first wins.
-func makeTemplate(ctx context.Context, cache, dir string) error {
+func makeTemplate(ctx context.Context, cache, dir string) (err error) {
 	if err := os.MkdirAll(cache, 0o700); err != nil {
 		return fmt.Errorf("make the cache folder: %w", err)
 	}
@@ -59,7 +59,7 @@ func makeTemplate(ctx context.Context, cache, dir string) error {
 	if err != nil {
 		return fmt.Errorf("make a folder for the template: %w", err)
 	}
-	defer os.RemoveAll(building)
+	defer func() { err = errors.Join(err, os.RemoveAll(building)) }()
 	args := []string{"--no-defaults", "--datadir=" + building, "--auth-root-authentication-method=socket", "--skip-test-db", "--innodb-log-file-size=4M"}
 	bootstrap := []string{"--no-defaults", "--bootstrap", "--datadir=" + building, "--innodb-log-file-size=4M"}
 	if os.Geteuid() == 0 {

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/signal"
@@ -28,7 +29,7 @@ func beInit() int {
 	inside := cmd.Process.Pid
 	go func() {
 		for s := range signals {
-			_ = syscall.Kill(inside, s.(syscall.Signal))
+			_ = cmd.Process.Signal(s) // It may have ended by now.
 		}
 	}()
 	for {
@@ -84,7 +85,7 @@ func leftInNamespaces() []string {
 			continue // It has ended.
 		}
 		// The state follows the name, which is in parentheses and may contain some.
-		if _, rest, ok := strings.Cut(string(stat[strings.LastIndexByte(string(stat), ')'):]), " "); ok && strings.HasPrefix(rest, "Z") {
+		if end := bytes.LastIndexByte(stat, ')'); bytes.HasPrefix(stat[end+1:], []byte(" Z")) {
 			continue
 		}
 		command, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "cmdline"))

@@ -66,7 +66,7 @@ func Run(name string, body func(context.Context) error) int {
 
 // enter starts this program again as the first process of fresh namespaces, passes signals on to it, and returns its
 // exit code once it has ended and left its temporary folder empty.
-func enter(name string) int {
+func enter(name string) (code int) {
 	// Pdeathsig is bound to the thread that forks, so this one must live as long as the child.
 	runtime.LockOSThread()
 
@@ -74,7 +74,11 @@ func enter(name string) int {
 	if err != nil {
 		return complain("make a temporary folder: %v", err)
 	}
-	defer os.RemoveAll(tmp)
+	defer func() {
+		if err := os.RemoveAll(tmp); err != nil {
+			code = worse(code, []string{err.Error()})
+		}
+	}()
 
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT)
@@ -109,7 +113,7 @@ func enter(name string) int {
 
 // again is this program once more, with the same arguments and files, in the given stage.
 func again(stage string) *exec.Cmd {
-	cmd := exec.Command("/proc/self/exe")
+	cmd := exec.CommandContext(context.Background(), "/proc/self/exe")
 	cmd.Args = os.Args
 	cmd.Env = append(os.Environ(), stageEnv+"="+stage)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr

@@ -1,6 +1,7 @@
 package sandbox_test
 
 import (
+	"context"
 	"net"
 	"os"
 	"os/exec"
@@ -26,16 +27,19 @@ var leaks = []struct {
 	{"nothing", func(*testing.T) {}, ""},
 	{"goroutine", func(*testing.T) { go func() { select {} }() }, "found unexpected goroutines"},
 	{"process", func(t *testing.T) {
-		if err := exec.Command("sleep", "1000").Start(); err != nil {
+		t.Helper()
+		if err := exec.CommandContext(context.Background(), "sleep", "1000").Start(); err != nil {
 			t.Fatal(err)
 		}
 	}, "sleep 1000"},
 	{"file", func(t *testing.T) {
+		t.Helper()
 		if err := os.WriteFile(filepath.Join(os.TempDir(), "forgotten"), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}, "/forgotten"},
 	{"namespace", func(t *testing.T) {
+		t.Helper()
 		if err := os.WriteFile("/run/ns", nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -44,6 +48,7 @@ var leaks = []struct {
 		}
 	}, "network namespace /run/ns"},
 	{"lock", func(t *testing.T) {
+		t.Helper()
 		f, err := os.OpenFile("/run/lock-file", os.O_CREATE|os.O_RDWR, 0o600)
 		if err != nil {
 			t.Fatal(err)
@@ -90,7 +95,7 @@ func nested(t *testing.T, env string, args ...string) (string, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(exe, args...)
+	cmd := exec.CommandContext(t.Context(), exe, args...)
 	for _, e := range os.Environ() {
 		if !strings.HasPrefix(e, "MULTINIC_SANDBOX_STAGE=") {
 			cmd.Env = append(cmd.Env, e)
