@@ -1,0 +1,72 @@
+// Package oracle says in which points a node's kernel is not what the rows of the table ask for.
+//
+// It is independent of what it judges: it reads with `ip`, and knows the layout from the documentation, not from the
+// programs. Two texts are compared, line by line: what the rows ask for, and all that is multinic's in the kernel.
+package oracle
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"multinic.dev/testbed/node"
+)
+
+// Row is a row of the table, as far as it concerns a node's kernel. Text is as the table has it.
+type Row struct {
+	// MAC is the address of the card, in lower case with colons.
+	MAC string
+	// Address is the IPv4 address; empty: none.
+	Address string
+	// Mask is "255.255.255.0" or "24".
+	Mask string
+	// Gateway is the next hop; empty or "0.0.0.0": none.
+	Gateway string
+	// MTU is in bytes; 0: whatever the link has.
+	MTU int
+}
+
+// Expect is what the rows of a node do not say.
+type Expect struct {
+	// Names are the names of cards by their MAC, for those that were named earlier. The others take the lowest names
+	// that are left, in the order of their MACs.
+	Names map[string]string
+	// Without are the MACs of rows that are not to be carried out: the card is absent, or must be left alone.
+	Without []string
+}
+
+// Check reads a node and returns what is wrong with it, a sentence each; nothing when the kernel is exactly what the
+// rows say. It compares all that is multinic's, so what no row explains is wrong as well.
+func Check(ctx context.Context, n *node.Node, rows []Row, expect Expect) ([]string, error) {
+	want, err := wanted(rows, expect)
+	if err != nil {
+		return nil, err
+	}
+	has, err := read(ctx, n, rows)
+	if err != nil {
+		return nil, err
+	}
+	return differences(want, has), nil
+}
+
+// differences words which lines are in only one of two texts. A line that one has twice the other must have twice.
+func differences(want, has []string) []string {
+	count := map[string]int{}
+	for _, line := range want {
+		count[line]++
+	}
+	for _, line := range has {
+		count[line]--
+	}
+	var wrong []string
+	for line, n := range count {
+		switch {
+		case n > 0:
+			wrong = append(wrong, fmt.Sprintf("missing: %s", line))
+		case n < 0:
+			wrong = append(wrong, fmt.Sprintf("unexpected: %s", line))
+		}
+	}
+	slices.Sort(wrong)
+	return wrong
+}

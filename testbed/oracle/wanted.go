@@ -1,0 +1,145 @@
+package oracle
+
+import (
+	"cmp"
+	"fmt"
+	"math/bits"
+	"net/netip"
+	"slices"
+	"strconv"
+)
+
+// The layout that docs/architecture.md lays down.
+const (
+	firstTable  = 0x6d6e0000
+	tablesALink = 4096
+	sharedTable = 0x6d6dffff
+	mainTable   = 254
+	ourProtocol = "109"
+
+	prefOwnSubnets  = 25000
+	prefMain        = 25001
+	prefOwn         = 25002
+	prefMainUnbound = 32764
+	prefShared      = 32765
+)
+
+// settings are those of each interface, in net.ipv4.conf.
+func settings() map[string]string {
+	return map[string]string{"arp_ignore": "1", "arp_announce": "2", "rp_filter": "2"}
+}
+
+// wanted is the text of what rows ask for.
+func wanted(rows []Row, expect Expect) ([]string, error) {
+	rows = slices.DeleteFunc(slices.Clone(rows), func(r Row) bool { return slices.Contains(expect.Without, r.MAC) })
+	slices.SortFunc(rows, func(a, b Row) int { return cmp.Compare(a.MAC, b.MAC) })
+	taken := map[string]bool{}
+	for _, name := range expect.Names {
+		taken[name] = true
+	}
+	var lines []string
+	unbound := false
+	for _, row := range rows {
+		name, ok := expect.Names[row.MAC]
+		for n := 0; !ok; n++ {
+			if name = "multinic" + strconv.Itoa(n); !taken[name] {
+				taken[name], ok = true, true
+			}
+		}
+		its, err := row.lines(name)
+		if err != nil {
+			return nil, fmt.Errorf("row of %s: %w", row.MAC, err)
+		}
+		lines = append(lines, its...)
+		unbound = unbound || row.Address != ""
+	}
+	if unbound {
+		lines = append(lines, rule(prefMainUnbound, "all", mainTable, true), rule(prefShared, "all", sharedTable, false))
+	}
+	return lines, nil
+}
+
+// lines is the text of one row on the interface with a name.
+func (r Row) lines(name string) ([]string, error) {
+	var number int
+	if _, err := fmt.Sscanf(name, "multinic%d", &number); err != nil {
+		return nil, fmt.Errorf("the name %q: %w", name, err)
+	}
+	lines := []string{"link " + name + " " + r.MAC + " up"}
+	if r.MTU != 0 {
+		lines = append(lines, fmt.Sprintf("mtu %s %d", name, r.MTU))
+	}
+	for key, value := range settings() {
+		lines = append(lines, setting(name, key, value))
+	}
+	if r.Address == "" {
+		return lines, nil
+	}
+	address, err := netip.ParseAddr(r.Address)
+	if err != nil {
+		return nil, fmt.Errorf("the address: %w", err)
+	}
+	length, err := prefixLength(r.Mask)
+	if err != nil {
+		return nil, err
+	}
+	own := firstTable + number*tablesALink
+	lines = append(lines,
+		fmt.Sprintf("address %s %s/%d noprefixroute", name, address, length),
+		rule(prefOwnSubnets, r.Address, own, true),
+		rule(prefMain, r.Address, mainTable, true),
+		rule(prefOwn, r.Address, own, false))
+
+	gateway := r.Gateway
+	if gateway == "0.0.0.0" {
+		gateway = ""
+	}
+	near := netip.PrefixFrom(address, length).Masked().String()
+	if length == address.BitLen() {
+		// A subnet of one: what is next to the interface is its gateway alone.
+		near = gateway
+	}
+	if near != "" {
+		lines = append(lines, route(name, own, near, "", r.Address, 0), route(name, sharedTable, near, "", r.Address, number*tablesALink+1))
+	}
+	if gateway != "" {
+		lines = append(lines, route(name, own, "default", gateway, r.Address, 0))
+	}
+	return lines, nil
+}
+
+// prefixLength reads "24" or "255.255.255.0".
+func prefixLength(mask string) (int, error) {
+	if length, err := strconv.Atoi(mask); err == nil {
+		return length, nil
+	}
+	address, err := netip.ParseAddr(mask)
+	if err != nil {
+		return 0, fmt.Errorf("the mask: %w", err)
+	}
+	length := 0
+	for _, octet := range address.AsSlice() {
+		length += bits.OnesCount8(octet)
+	}
+	return length, nil
+}
+
+func setting(link, key, value string) string {
+	return "setting " + link + " " + key + "=" + value
+}
+
+func route(link string, table int, to, via, source string, metric int) string {
+	line := fmt.Sprintf("route %s table %d to %s", link, table, to)
+	if via != "" {
+		line += " via " + via
+	}
+	return fmt.Sprintf("%s from %s metric %d protocol %s", line, source, metric, ourProtocol)
+}
+
+func rule(pref int, from string, table int, suppress bool) string {
+	line := fmt.Sprintf("rule %d from %s table %d", pref, from, table)
+	if suppress {
+		line += " without default"
+	}
+	return line + " protocol " + ourProtocol
+}
