@@ -23,8 +23,8 @@ KEEP ?=
 TESTFLAGS ?=
 PACKAGES ?= work
 
-# Each tool is built on first use; see tools/versions.
-tool = $$(tools/install $(1))/$(1)
+# Each tool is built on first use; see tools/versions. The assignment stands alone, or its failure would go unnoticed.
+tools = tools=$$(tools/install $(1))
 
 .PHONY: help
 help: ## list the targets
@@ -41,7 +41,7 @@ $(programs): multinic-%:
 .PHONY: grpcurl
 grpcurl: ## put the pinned grpcurl into bin/
 	@mkdir -p bin
-	@ln -sfn "$(call tool,grpcurl)" bin/grpcurl
+	@$(call tools,grpcurl); ln -sfn "$$tools/grpcurl" bin/grpcurl
 
 .PHONY: demo
 demo: build $(if $(KEEP),grpcurl) ## a database, a dispatcher and three nodes on this machine; KEEP=1 leaves them running
@@ -51,7 +51,8 @@ demo: build $(if $(KEEP),grpcurl) ## a database, a dispatcher and three nodes on
 # One run over the whole workspace, so that there is one summary at the end.
 .PHONY: test
 test: ## run every test with the race detector
-	BUF="$(call tool,buf)" $(call tool,gotestsum) --format pkgname-and-test-fails -- -race -timeout 20m $(TESTFLAGS) $(PACKAGES)
+	@$(call tools,buf gotestsum); set -x; \
+	BUF="$$tools/buf" "$$tools/gotestsum" --format pkgname-and-test-fails -- -race -timeout 20m $(TESTFLAGS) $(PACKAGES)
 
 .PHONY: bench
 bench: build ## measure, and print the figures
@@ -72,21 +73,21 @@ lint-modules: ## each module builds by itself, and requires exactly what it uses
 
 .PHONY: lint-go
 lint-go: ## golangci-lint, formatting among it
-	@golangci=$(call tool,golangci-lint); \
+	@$(call tools,golangci-lint); \
 	failed=0; \
 	for module in $(modules); do \
 	  echo "golangci-lint $$module"; \
-	  (cd "$$module" && "$$golangci" run --allow-parallel-runners ./...) || failed=1; \
+	  (cd "$$module" && "$$tools/golangci-lint" run --allow-parallel-runners ./...) || failed=1; \
 	done; \
 	exit $$failed
 
 .PHONY: lint-proto
 lint-proto: ## the protocol's style and formatting, and that it breaks no peer
-	@buf=$(call tool,buf); \
+	@$(call tools,buf); \
 	echo "buf"; \
-	"$$buf" lint; \
-	"$$buf" format --diff --exit-code; \
-	"$$buf" breaking --against proto/baseline.binpb
+	"$$tools/buf" lint; \
+	"$$tools/buf" format --diff --exit-code; \
+	"$$tools/buf" breaking --against proto/baseline.binpb
 
 .PHONY: lint-scripts
 lint-scripts: ## shellcheck
@@ -94,13 +95,15 @@ lint-scripts: ## shellcheck
 
 .PHONY: generate
 generate: ## generate the Go code of the protocol
-	@PATH="$$(tools/install buf protoc-gen-go protoc-gen-go-grpc):$$PATH" buf generate
+	@$(call tools,buf protoc-gen-go protoc-gen-go-grpc); \
+	PATH="$$tools:$$PATH" buf generate
 
 # Into a folder of its own and compared, so that asking changes nothing.
 .PHONY: check-generated
 check-generated: ## prove that the generated code is what the protocol generates
-	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
-	PATH="$$(tools/install buf protoc-gen-go protoc-gen-go-grpc):$$PATH" buf generate --output "$$fresh"; \
+	@$(call tools,buf protoc-gen-go protoc-gen-go-grpc); \
+	fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	PATH="$$tools:$$PATH" buf generate --output "$$fresh"; \
 	diff -r --brief --exclude='*.proto' proto/multinic "$$fresh/proto/multinic" || \
 	  { echo 'the generated code is stale: run make generate' >&2; exit 1; }; \
 	echo 'the generated code is fresh'
@@ -108,7 +111,7 @@ check-generated: ## prove that the generated code is what the protocol generates
 # The image that lint-proto compares with. It is renewed with each release, never to make a check pass.
 .PHONY: baseline
 baseline: ## make the protocol as it is now the one that later changes must not break
-	@$(call tool,buf) build --exclude-source-info --output proto/baseline.binpb
+	@$(call tools,buf); "$$tools/buf" build --exclude-source-info --output proto/baseline.binpb
 
 .PHONY: clean
 clean: ## remove what was built
