@@ -47,7 +47,8 @@ func (s *Store) explain(err error, account string) error {
 	case unknownDatabase:
 		return message("there is no database %s: set --db-name to the one that has the table %s", s.config.Database, interfaces)
 	case deniedDatabase:
-		return message("the user %s has no rights in the database %s, or it is not there: set --db-name, or %s", s.config.User, s.config.Database, s.grant(account))
+		return message("the user %s has no rights in the database %s, or it is not there: set --db-name, or %s",
+			s.config.User, s.config.Database, s.grant(account))
 	case noSuchTable:
 		return message("the database %s has no table %s: create it, or set --db-name to the database that has it (%s)",
 			s.config.Database, interfaces, refused.Message)

@@ -36,7 +36,8 @@ func (s *Store) inspect(ctx context.Context) (*table, error) {
 	found, missing := arrange(columns)
 	if missing != "" {
 		return nil, &SetupError{Message: fmt.Sprintf(
-			"%s, or the account may not SELECT it: alter the table, or choose another database with --db-name (now %s), or %s", missing, s.config.Database, s.grant(account))}
+			"%s, or the account may not SELECT it: alter the table, or choose another database with --db-name (now %s), or %s",
+			missing, s.config.Database, s.grant(account))}
 	}
 	found.repeatable = format == "STATEMENT"
 	for _, statement := range []string{found.rows("FALSE"), "UPDATE " + interfaces + " SET netplan_success = 1 WHERE FALSE"} {
