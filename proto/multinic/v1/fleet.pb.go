@@ -356,7 +356,7 @@ func (x *ListNodesResponse) GetNextPageToken() string {
 	return ""
 }
 
-// Node is one node of the fleet: one that the table names or that has had a session since the dispatcher started.
+// Node is one node of the fleet: one that the table names or that has a session now.
 type Node struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name.

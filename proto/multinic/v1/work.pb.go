@@ -317,7 +317,7 @@ type WorkItem struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Which interface. Unique within a WorkSet. Set by the dispatcher.
 	Key *Key `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	// The `id`s of the rows that ask for this item, ascending; at least one. For logs alone: an executor does not
+	// The `id`s of the rows that ask for this item, ascending; at least one, and of many the first 64. For logs alone: an executor does not
 	// decide anything by them. Set by the dispatcher.
 	RowIds []int64 `protobuf:"varint,2,rep,packed,name=row_ids,json=rowIds,proto3" json:"row_ids,omitempty"`
 	// An opaque name of the item's content: equal content has an equal revision, on any dispatcher of the same
