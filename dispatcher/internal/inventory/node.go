@@ -1,0 +1,182 @@
+package inventory
+
+import (
+	"cmp"
+	"slices"
+
+	"multinic.dev/dispatcher/internal/row"
+)
+
+// Node is what is known of one node: its rows, the picture that its session was sent, and what it proved. The zero Node has
+// no rows and no session. Not safe for concurrent use.
+//
+// The rule that it keeps: a row is committed only when its node says that it verified the row's present revision at a
+// generation that was made after the row was read as pending. A row that comes back from B to the A that it was before is
+// read as pending anew, and what was proved of the first A says nothing about it.
+type Node struct {
+	rows     []row.Row // ordered by id, as the store hands them over
+	verdicts []Verdict
+	items    []Item
+	// read says that rows were handed over; before that nothing is known, which is not the same as no rows.
+	read bool
+
+	// pending are the rows that wait to be committed, by id: accepted ones that were not 1 when they were read.
+	pending map[int64]*pending
+
+	// open says that there is a session, reported that it has sent its first report.
+	open, reported bool
+	// generation is that of the newest WorkSet of the session; 0: none yet.
+	generation uint64
+	// due says that a WorkSet must be made.
+	due    bool
+	proofs []Proof
+}
+
+// pending is one row that waits to be committed.
+type pending struct {
+	row row.Row
+	key Key
+	// revision is that of the item that the row is part of.
+	revision string
+	// since is the first generation of the session that was made after the row was read as pending; 0: none yet.
+	since uint64
+	// committing says that the row was handed out by Proved and what became of it is not known yet.
+	committing bool
+}
+
+// SetRows replaces the rows with what was read just now; the receiver keeps the slice.
+func (n *Node) SetRows(rows []row.Row) {
+	items, verdicts := Judge(rows)
+	// Ids alone are no content: the same item under new ids makes no picture. Its new rows are pending, which does.
+	if !n.read || !slices.EqualFunc(n.items, items, func(a, b Item) bool { return a.Key == b.Key && a.Revision == b.Revision }) {
+		n.due = true
+	}
+	n.rows, n.items, n.verdicts, n.read = rows, items, verdicts, true
+
+	now := make(map[int64]*pending)
+	for _, wanted := range wanting(rows, items) {
+		before, found := n.pending[wanted.row.ID]
+		if found && before.row == wanted.row && before.revision == wanted.revision {
+			now[wanted.row.ID] = before
+
+			continue
+		}
+		now[wanted.row.ID] = wanted
+		n.due = true
+	}
+	n.pending = now
+}
+
+// wanting are the rows that are part of an item and not committed.
+func wanting(rows []row.Row, items []Item) []*pending {
+	byID := make(map[int64]row.Row, len(rows))
+	for _, r := range rows {
+		byID[r.ID] = r
+	}
+	var wanting []*pending
+	for _, item := range items {
+		for _, id := range item.Rows {
+			if r := byID[id]; !r.Committed {
+				wanting = append(wanting, &pending{row: r, key: item.Key, revision: item.Revision})
+			}
+		}
+	}
+
+	return wanting
+}
+
+// Open begins a session, and ends the one before it if there is one: generations count anew, and nothing that was proved in
+// another session counts in this one.
+func (n *Node) Open() {
+	n.Close()
+	n.open = true
+}
+
+// Close ends the session.
+func (n *Node) Close() {
+	n.open, n.reported, n.generation, n.proofs, n.due = false, false, 0, nil, true
+	for _, one := range n.pending {
+		one.since = 0
+	}
+}
+
+// Report takes over what the session's newest report proves; the receiver keeps the slice.
+func (n *Node) Report(proofs []Proof) {
+	n.reported, n.proofs = true, proofs
+}
+
+// Next returns the WorkSet that must be sent now, and whether there is one. There is none before the rows were read and the
+// session has reported once.
+func (n *Node) Next() (WorkSet, bool) {
+	if !n.due || !n.open || !n.reported || !n.read {
+		return WorkSet{}, false
+	}
+	n.due = false
+	n.generation++
+	for _, one := range n.pending {
+		if one.since == 0 {
+			one.since = n.generation
+		}
+	}
+
+	return WorkSet{Generation: n.generation, Items: n.items}, true
+}
+
+// Generation is that of the session's newest WorkSet; 0: none yet.
+func (n *Node) Generation() uint64 { return n.generation }
+
+// Proved returns the rows that may be committed now, ordered by id, as they were read. Each is returned once: Settle says
+// what became of it.
+func (n *Node) Proved() []row.Row {
+	var proved []row.Row
+	for _, proof := range n.proofs {
+		if proof.Generation > n.generation {
+			continue // It never was sent: nothing that this node says of it can be true.
+		}
+		for _, one := range n.pending {
+			if one.key == proof.Key && one.revision == proof.Revision && one.since != 0 && proof.Generation >= one.since && !one.committing {
+				one.committing = true
+				proved = append(proved, one.row)
+			}
+		}
+	}
+	slices.SortFunc(proved, func(a, b row.Row) int { return cmp.Compare(a.ID, b.ID) })
+
+	return proved
+}
+
+// Settle says what became of a row that Proved returned. A committed row is committed here as well. One that was not is
+// forgotten as pending, so that it must be read again, and then proved again: what was proved of it got too old, or it
+// changed.
+func (n *Node) Settle(r row.Row, committed bool) {
+	one, found := n.pending[r.ID]
+	if !found || one.row != r || !one.committing {
+		return // It was read anew meanwhile, and differently.
+	}
+	delete(n.pending, r.ID)
+	if !committed {
+		return
+	}
+	for i := range n.rows {
+		if n.rows[i] == r {
+			n.rows[i].Committed = true
+		}
+	}
+}
+
+// Pending is how many rows wait to be committed.
+func (n *Node) Pending() int { return len(n.pending) }
+
+// Rows are the node's rows, ordered by id. They are not to be changed.
+func (n *Node) Rows() []row.Row { return n.rows }
+
+// Verdicts are what became of Rows, in the same order. They are not to be changed.
+func (n *Node) Verdicts() []Verdict { return n.verdicts }
+
+// Items are what the node should have, ordered by key. They are not to be changed.
+func (n *Node) Items() []Item { return n.items }
+
+// Settled says whether every row is committed.
+func (n *Node) Settled() bool {
+	return !slices.ContainsFunc(n.rows, func(r row.Row) bool { return !r.Committed })
+}
