@@ -25,7 +25,7 @@ const commitWithin = 4 * time.Second
 // the table says which (a *SetupError is an error that does not pass by itself). A row that the server would come to later
 // than four seconds after the call, by its own clock, is not set: so it is with a server that stood still for a while and
 // goes on with what was sent before. Rows locked by somebody else are waited for, two seconds each at most, then the
-// commit fails.
+// commit fails. After a success, the nodes of rows are read anew with the next poll.
 func (s *Store) Commit(ctx context.Context, rows []row.Row) (committed []bool, err error) {
 	committed = make([]bool, len(rows))
 	if len(rows) == 0 {
@@ -41,8 +41,19 @@ func (s *Store) Commit(ctx context.Context, rows []row.Row) (committed []bool, e
 
 		return committed, s.explain(err, "")
 	}
+	s.look(rows)
 
 	return committed, nil
+}
+
+// look has the nodes of rows read with the next poll, without haste. A flag that somebody sets back before that poll would
+// otherwise leave everything as the poll before saw it, and never be noticed.
+func (s *Store) look(rows []row.Row) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, one := range rows {
+		s.reread[one.Node.Text] = struct{}{}
+	}
 }
 
 func (s *Store) commit(ctx context.Context, t *table, rows []row.Row, deadline time.Time, committed []bool) (err error) {

@@ -1,0 +1,64 @@
+package reconcile
+
+import (
+	"errors"
+
+	"go.uber.org/zap"
+
+	"multinic.dev/dispatcher/internal/store"
+)
+
+// Health says how it stands with the table.
+type Health struct {
+	// Read says that the whole table was read once since the dispatcher started.
+	Read bool
+	// Problem is why the newest poll failed, in one line; empty when it succeeded.
+	Problem string
+}
+
+// Changed takes over rows that were read anew (store.Follower).
+func (r *Reconciler) Changed(change store.Change) {
+	r.ask(func() {
+		if change.Full {
+			r.health.Read = true
+			for name, known := range r.nodes {
+				if _, named := change.Nodes[name]; !named {
+					known.SetRows(nil)
+					r.advance(known)
+					r.forget(known)
+				}
+			}
+		}
+		for name, rows := range change.Nodes {
+			known := r.of(name)
+			known.SetRows(rows)
+			r.advance(known)
+			r.forget(known)
+		}
+	})
+}
+
+// Failed takes note that a poll failed (store.Follower).
+func (r *Reconciler) Failed(err error) {
+	r.ask(func() {
+		r.stats.FailedPolls++
+		problem := err.Error()
+		if problem == r.health.Problem {
+			return // Said already.
+		}
+		r.health.Problem = problem
+		var setup *store.SetupError
+		r.log.Error("reading the table failed; the last picture stands", zap.Error(err), zap.Bool("needs_you", errors.As(err, &setup)))
+	})
+}
+
+// Polled takes note that a poll succeeded (store.Follower).
+func (r *Reconciler) Polled() {
+	r.ask(func() {
+		r.stats.Polls++
+		if r.health.Problem != "" {
+			r.log.Info("reading the table succeeds again")
+		}
+		r.health.Problem = ""
+	})
+}

@@ -1,0 +1,142 @@
+// Package reconcile owns what the dispatcher knows of the fleet, and brings rows, sessions and commits together.
+//
+// One goroutine, that of Run, owns all of it; whoever has something to say or to ask sends it a function to run. It never
+// waits for a peer, nor for the database.
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"multinic.dev/dispatcher/internal/inventory"
+	"multinic.dev/dispatcher/internal/row"
+	"multinic.dev/dispatcher/internal/store"
+	multinicv1 "multinic.dev/proto/multinic/v1"
+)
+
+// ErrStopped says that Run has returned.
+var ErrStopped = errors.New("the dispatcher is shutting down")
+
+// Table is what the reconciler asks of the store. Its methods are safe concurrently.
+type Table interface {
+	// Commit sets netplan_success = 1 in those of rows that still are what they were when they were read, and says which.
+	Commit(ctx context.Context, rows []row.Row) (committed []bool, err error)
+	// Reread has these nodes read and handed over again soon. It never blocks.
+	Reread(nodes ...string)
+}
+
+// Reconciler owns the fleet's state. Its methods are safe concurrently, and block only until Run has got round to them.
+type Reconciler struct {
+	table Table
+	log   *zap.Logger
+	now   func() time.Time
+
+	do      chan func()
+	stopped chan struct{} // closed when Run has returned
+
+	// What follows belongs to Run's goroutine.
+
+	nodes map[string]*node
+	// provable are the nodes that may have rows to commit.
+	provable map[string]*node
+	// committing says that a batch is under way; its outcome comes by committed.
+	committing bool
+	committed  chan batch
+	// draining says that no session is taken any more.
+	draining bool
+	health   Health
+	stats    Stats
+}
+
+// node is one node, what the table says and what its executor says.
+type node struct {
+	inventory.Node
+
+	name    string
+	session *Session // nil: none now
+	// report is the newest one, also of a session that has ended; nil: there never was one.
+	report *multinicv1.NodeReport
+}
+
+var _ store.Follower = &Reconciler{}
+
+// New returns a reconciler that knows nothing yet. The log gets what happens to rows and sessions; now tells the time.
+func New(table Table, log *zap.Logger, now func() time.Time) *Reconciler {
+	return &Reconciler{
+		table: table, log: log, now: now,
+		do: make(chan func()), stopped: make(chan struct{}),
+		nodes: make(map[string]*node), provable: make(map[string]*node), committed: make(chan batch, 1),
+	}
+}
+
+// Run does the reconciler's work until ctx ends; then it commits what is proved already, for as long as flushWithin, and
+// returns nil. It may be called once.
+func (r *Reconciler) Run(ctx context.Context) error {
+	defer close(r.stopped)
+	// What is being committed when ctx ends is not given up.
+	commits, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case f := <-r.do:
+			f()
+		case done := <-r.committed:
+			r.settle(done)
+		}
+		r.commit(commits)
+	}
+	defer time.AfterFunc(flushWithin, giveUp).Stop()
+	for r.commit(commits); r.committing; r.commit(commits) {
+		r.settle(<-r.committed)
+	}
+
+	return nil
+}
+
+// ask has a function run by Run's goroutine, and waits for it. When Run has returned, the function is not run.
+func (r *Reconciler) ask(f func()) {
+	done := make(chan struct{})
+	select {
+	case r.do <- func() { defer close(done); f() }:
+		<-done
+	case <-r.stopped:
+	}
+}
+
+// of returns what is known of a node, from now on if it was not before.
+func (r *Reconciler) of(name string) *node {
+	known, found := r.nodes[name]
+	if !found {
+		known = &node{name: name}
+		// A node that has no rows has none, once the whole table was read.
+		if r.health.Read {
+			known.SetRows(nil)
+		}
+		r.nodes[name] = known
+	}
+
+	return known
+}
+
+// forget drops a node of which neither the table nor a session speaks, so that names that come and go cost no memory for ever.
+func (r *Reconciler) forget(n *node) {
+	if n.session == nil && len(n.Rows()) == 0 {
+		delete(r.nodes, n.name)
+		delete(r.provable, n.name)
+	}
+}
+
+// advance sends a node the picture that is due, if one is, and has its proved rows committed.
+func (r *Reconciler) advance(n *node) {
+	if work, due := n.Next(); due && n.session != nil {
+		n.session.send(work)
+		r.stats.WorkSets++
+	}
+	if n.Pending() > 0 && n.session != nil {
+		r.provable[n.name] = n
+	}
+}

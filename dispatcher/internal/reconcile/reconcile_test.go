@@ -1,0 +1,293 @@
+package reconcile_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap/zaptest"
+
+	"multinic.dev/dispatcher/internal/reconcile"
+	"multinic.dev/dispatcher/internal/row"
+	"multinic.dev/dispatcher/internal/store"
+	multinicv1 "multinic.dev/proto/multinic/v1"
+)
+
+// table plays the store, whose own tests hold the real one to what reconcile.Table says. Everything is under mu.
+type table struct {
+	mu      sync.Mutex
+	commits [][]int64
+	reread  []string
+	// answer is what becomes of a commit; nil: every row is set.
+	answer func(ctx context.Context, rows []row.Row) ([]bool, error)
+}
+
+func (f *table) Commit(ctx context.Context, rows []row.Row) ([]bool, error) {
+	var ids []int64
+	for _, r := range rows {
+		ids = append(ids, r.ID)
+	}
+	f.mu.Lock()
+	f.commits = append(f.commits, ids)
+	answer := f.answer
+	f.mu.Unlock()
+	if answer != nil {
+		return answer(ctx, rows)
+	}
+
+	return slices.Repeat([]bool{true}, len(rows)), nil
+}
+
+func (f *table) Reread(nodes ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.reread = append(f.reread, nodes...)
+}
+
+func (f *table) seen() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+
+	return fmt.Sprint(f.commits, f.reread)
+}
+
+// run plays a scene against a reconciler in virtual time; stop ends Run and waits for it.
+func run(t *testing.T, f *table, scene func(r *reconcile.Reconciler, stop func())) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		r := reconcile.New(f, zaptest.NewLogger(t), time.Now)
+		var running sync.WaitGroup
+		running.Go(func() { _ = r.Run(ctx) })
+		stop := func() { cancel(); running.Wait() }
+		scene(r, stop)
+		stop()
+	})
+}
+
+// aRow is a pending row of a node, with a MAC of its own.
+func aRow(node string, id int64) row.Row {
+	return row.Row{ID: id, Node: row.Text(node), MAC: row.Text(fmt.Sprintf("02:00:5e:00:%02x:%02x", id/256, id%256)), Address: row.Null(), Mask: row.Null()}
+}
+
+func picture(rows ...row.Row) store.Change {
+	change := store.Change{Full: true, Nodes: map[string][]row.Row{}}
+	for _, r := range rows {
+		change.Nodes[r.Node.Text] = append(change.Nodes[r.Node.Text], r)
+	}
+
+	return change
+}
+
+// open begins a session of a node that has nothing, and returns its first work.
+func open(t *testing.T, r *reconcile.Reconciler, node string) (*reconcile.Session, *multinicv1.WorkSet) {
+	t.Helper()
+	session, err := r.Open(node, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Report(session, &multinicv1.NodeReport{})
+
+	return session, <-session.Work()
+}
+
+// proof is a report that proves all of a WorkSet.
+func proof(work *multinicv1.WorkSet) *multinicv1.NodeReport {
+	report := &multinicv1.NodeReport{}
+	for _, item := range work.GetItems() {
+		report.Results = append(report.Results, &multinicv1.WorkResult{
+			Key: item.GetKey(), Revision: item.GetRevision(), VerifiedGeneration: work.GetGeneration(), State: multinicv1.State_STATE_READY,
+		})
+	}
+
+	return report
+}
+
+func TestWhatIsProvedWhileACommitIsUnderWayGoesTogetherInTheNext(t *testing.T) {
+	var release chan struct{} // made in the bubble of virtual time
+	f := &table{}
+	f.answer = func(_ context.Context, rows []row.Row) ([]bool, error) {
+		<-release
+
+		return slices.Repeat([]bool{true}, len(rows)), nil
+	}
+	run(t, f, func(r *reconcile.Reconciler, _ func()) {
+		release = make(chan struct{})
+		r.Changed(picture(aRow("a", 1), aRow("b", 2), aRow("c", 3)))
+		for _, node := range []string{"a", "b", "c"} {
+			session, work := open(t, r, node)
+			r.Report(session, proof(work))
+		}
+		synctest.Wait()
+		if got := f.seen(); got != "[[1]] []" {
+			t.Errorf("while the first commit is under way: %s", got)
+		}
+		close(release)
+		synctest.Wait()
+		f.mu.Lock()
+		slices.Sort(f.commits[1])
+		f.mu.Unlock()
+		if got := f.seen(); got != "[[1] [2 3]] []" {
+			t.Errorf("commits and rereads: %s", got)
+		}
+	})
+}
+
+func TestABatchHasAThousandRowsOrAFewMore(t *testing.T) {
+	var release chan struct{} // made in the bubble of virtual time
+	f := &table{}
+	f.answer = func(_ context.Context, rows []row.Row) ([]bool, error) {
+		<-release
+
+		return slices.Repeat([]bool{true}, len(rows)), nil
+	}
+	run(t, f, func(r *reconcile.Reconciler, _ func()) {
+		release = make(chan struct{})
+		var rows []row.Row
+		for i := range int64(2500) {
+			rows = append(rows, aRow(fmt.Sprint("node", i/10), i+1))
+		}
+		r.Changed(picture(rows...))
+		for i := range 250 {
+			session, work := open(t, r, fmt.Sprint("node", i))
+			r.Report(session, proof(work))
+		}
+		close(release)
+		synctest.Wait()
+		var sizes []int
+		for _, batch := range f.commits {
+			sizes = append(sizes, len(batch))
+		}
+		if got := fmt.Sprint(sizes); got != "[10 1000 1000 490]" {
+			t.Errorf("batches of %s rows", got)
+		}
+	})
+}
+
+func TestWhatWasNotCommittedIsReadAgain(t *testing.T) {
+	for name, answer := range map[string]func(context.Context, []row.Row) ([]bool, error){
+		"overtaken": func(context.Context, []row.Row) ([]bool, error) { return []bool{false}, nil },
+		"failed": func(context.Context, []row.Row) ([]bool, error) {
+			return []bool{false}, errors.New("the database is away")
+		},
+	} {
+		f := &table{answer: answer}
+		run(t, f, func(r *reconcile.Reconciler, _ func()) {
+			r.Changed(picture(aRow("a", 1)))
+			session, work := open(t, r, "a")
+			r.Report(session, proof(work))
+			synctest.Wait()
+			r.Report(session, proof(work))
+			synctest.Wait()
+			if got := f.seen(); got != "[[1]] [a]" {
+				t.Errorf("%s: commits and rereads %s", name, got)
+			}
+			r.Changed(store.Change{Nodes: map[string][]row.Row{"a": {aRow("a", 1)}}})
+			r.Report(session, proof(<-session.Work()))
+			synctest.Wait()
+			if got := f.seen(); got != "[[1] [1]] [a a]" {
+				t.Errorf("%s, then proved again: commits and rereads %s", name, got)
+			}
+		})
+	}
+}
+
+func TestTheEndFlushesWhatIsProvedAndWaitsNotForEver(t *testing.T) {
+	f := &table{}
+	f.answer = func(ctx context.Context, rows []row.Row) ([]bool, error) {
+		f.mu.Lock()
+		commits := len(f.commits)
+		f.mu.Unlock()
+		wait := time.Second
+		if commits == 2 {
+			wait = time.Hour
+		}
+		select {
+		case <-time.After(wait):
+			return slices.Repeat([]bool{true}, len(rows)), nil
+		case <-ctx.Done():
+			return make([]bool, len(rows)), ctx.Err()
+		}
+	}
+	run(t, f, func(r *reconcile.Reconciler, stop func()) {
+		r.Changed(picture(aRow("a", 1), aRow("b", 2)))
+		for _, node := range []string{"a", "b"} {
+			session, work := open(t, r, node)
+			r.Report(session, proof(work))
+		}
+		synctest.Wait()
+		began := time.Now()
+		stop()
+		if took := time.Since(began); f.seen() != "[[1] [2]] [b]" || took != 5*time.Second {
+			t.Errorf("after %v: commits and rereads %s", took, f.seen())
+		}
+		if _, err := r.Open("c", ""); !errors.Is(err, reconcile.ErrStopped) {
+			t.Errorf("a session was opened after the end: %v", err)
+		}
+		if _, err := r.Stats(); !errors.Is(err, reconcile.ErrStopped) {
+			t.Errorf("there are numbers after the end: %v", err)
+		}
+	})
+}
+
+func TestOnlyTheNewestPictureWaitsForASlowSession(t *testing.T) {
+	run(t, &table{}, func(r *reconcile.Reconciler, _ func()) {
+		r.Changed(picture(aRow("a", 1)))
+		session, _ := open(t, r, "a")
+		for i := range int64(10) {
+			r.Changed(store.Change{Nodes: map[string][]row.Row{"a": {aRow("a", i+2)}}})
+		}
+		work := <-session.Work()
+		if work.GetGeneration() != 11 || work.GetItems()[0].GetRowIds()[0] != 11 || len(session.Work()) != 0 {
+			t.Errorf("work %v, and %d more", work, len(session.Work()))
+		}
+	})
+}
+
+func TestANodeOfWhichNobodySpeaksIsForgotten(t *testing.T) {
+	run(t, &table{}, func(r *reconcile.Reconciler, _ func()) {
+		count := func(when string, want int) {
+			t.Helper()
+			if stats, err := r.Stats(); err != nil || stats.Nodes != want {
+				t.Errorf("%s: %d nodes, error %v, want %d", when, stats.Nodes, err, want)
+			}
+		}
+		r.Changed(picture(aRow("a", 1)))
+		session, _ := open(t, r, "a")
+		other, _ := open(t, r, "b")
+		count("two sessions", 2)
+		r.Close(other)
+		count("one of them ended", 1)
+		r.Changed(store.Change{Nodes: map[string][]row.Row{"a": {}}})
+		count("no rows, but a session", 1)
+		r.Close(session)
+		count("nothing", 0)
+		r.Close(session)
+		r.Report(session, &multinicv1.NodeReport{})
+		count("a session that ended long ago", 0)
+	})
+}
+
+func TestHealthIsThatOfTheNewestPoll(t *testing.T) {
+	run(t, &table{}, func(r *reconcile.Reconciler, _ func()) {
+		expect := func(when string, want reconcile.Health) {
+			t.Helper()
+			if got, err := r.Health(); err != nil || got != want {
+				t.Errorf("%s: %+v, error %v, want %+v", when, got, err, want)
+			}
+		}
+		expect("at first", reconcile.Health{})
+		r.Failed(errors.New("away"))
+		expect("a failed poll", reconcile.Health{Problem: "away"})
+		r.Changed(picture())
+		r.Polled()
+		expect("a poll", reconcile.Health{Read: true})
+		r.Failed(errors.New("away"))
+		expect("a failed poll", reconcile.Health{Read: true, Problem: "away"})
+	})
+}

@@ -1,0 +1,164 @@
+package reconcile
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"multinic.dev/dispatcher/internal/inventory"
+	"multinic.dev/dispatcher/internal/wire"
+	multinicv1 "multinic.dev/proto/multinic/v1"
+)
+
+// Stats counts what happened since the dispatcher started, and what there is now.
+type Stats struct {
+	// Nodes and Sessions are how many there are now.
+	Nodes, Sessions int
+	// CommittedRows stand at 1. Of the others, RefusedRows are not part of their node's work, and PendingRows are.
+	CommittedRows, PendingRows, RefusedRows int
+	// Polls succeeded, FailedPolls did not.
+	Polls, FailedPolls uint64
+	// WorkSets were made for sessions, Reports were taken over from them, ReplacedSessions made way for a second one.
+	WorkSets, Reports, ReplacedSessions uint64
+	// Commits counts rows that were set to 1; OvertakenRows had changed, or it took too long; FailedCommits counts batches that
+	// the database did not take.
+	Commits, OvertakenRows, FailedCommits uint64
+}
+
+// Stats returns the numbers; ErrStopped once Run has returned.
+func (r *Reconciler) Stats() (stats Stats, err error) {
+	err = ErrStopped
+	r.ask(func() {
+		stats, err = r.stats, nil
+		stats.Nodes = len(r.nodes)
+		for _, known := range r.nodes {
+			if known.session != nil {
+				stats.Sessions++
+			}
+			rows := known.Rows()
+			for i, verdict := range known.Verdicts() {
+				switch {
+				case rows[i].Committed:
+					stats.CommittedRows++
+				case verdict.Outcome == inventory.Accepted:
+					stats.PendingRows++
+				default:
+					stats.RefusedRows++
+				}
+			}
+		}
+	})
+
+	return stats, err
+}
+
+// Health says how it stands with the table; ErrStopped once Run has returned.
+func (r *Reconciler) Health() (health Health, err error) {
+	err = ErrStopped
+	r.ask(func() { health, err = r.health, nil })
+
+	return health, err
+}
+
+// Node returns one node, or nil when neither the table nor a session knows it, and how it stands with the table. The caller
+// owns the message, except for what it shares with reports and items: nothing of it may be changed.
+func (r *Reconciler) Node(name string) (node *multinicv1.Node, health Health, err error) {
+	err = ErrStopped
+	r.ask(func() {
+		health, err = r.health, nil
+		if known, found := r.nodes[name]; found {
+			node = known.view()
+		}
+	})
+
+	return node, health, err
+}
+
+// Nodes returns at most so many nodes that match the filter and whose names come after a name, ordered by name; and whether
+// there are more. What Node says of the message is true here too.
+func (r *Reconciler) Nodes(filter *multinicv1.NodeFilter, after string, most int) (nodes []*multinicv1.Node, more bool, health Health, err error) {
+	err = ErrStopped
+	r.ask(func() {
+		health, err = r.health, nil
+		for _, name := range slices.Sorted(maps.Keys(r.nodes)) {
+			known := r.nodes[name]
+			if name <= after || !known.matches(filter) {
+				continue
+			}
+			if len(nodes) == most {
+				more = true
+
+				return
+			}
+			nodes = append(nodes, known.view())
+		}
+	})
+
+	return nodes, more, health, err
+}
+
+func (n *node) matches(filter *multinicv1.NodeFilter) bool {
+	return strings.HasPrefix(n.name, filter.GetNamePrefix()) &&
+		(filter == nil || filter.Connected == nil || filter.GetConnected() == (n.session != nil)) &&
+		(filter == nil || filter.Settled == nil || filter.GetSettled() == n.Settled())
+}
+
+// view is the node as operators see it.
+func (n *node) view() *multinicv1.Node {
+	view := &multinicv1.Node{Name: n.name, Facts: n.report.GetFacts(), Interfaces: n.interfaces()}
+	if n.session != nil {
+		view.Session = &multinicv1.NodeSession{
+			ConnectedAt: timestamppb.New(n.session.opened), Peer: n.session.peer, Generation: n.Generation(),
+		}
+	}
+	rows := n.Rows()
+	for i, verdict := range n.Verdicts() {
+		row := &multinicv1.NodeRow{
+			Id: verdict.Row, NetplanSuccess: rows[i].Committed, Verdict: outcomes(verdict.Outcome), Message: verdict.Message,
+		}
+		if verdict.Key != (inventory.Key{}) {
+			row.Key = wire.FromKey(verdict.Key)
+		}
+		view.Rows = append(view.Rows, row)
+	}
+
+	return view
+}
+
+func outcomes(outcome inventory.Outcome) multinicv1.RowVerdict {
+	switch outcome {
+	case inventory.Accepted:
+		return multinicv1.RowVerdict_ROW_VERDICT_ACCEPTED
+	case inventory.Refused:
+		return multinicv1.RowVerdict_ROW_VERDICT_REFUSED
+	case inventory.Conflict:
+		return multinicv1.RowVerdict_ROW_VERDICT_CONFLICT
+	}
+
+	return multinicv1.RowVerdict_ROW_VERDICT_UNSPECIFIED
+}
+
+// interfaces sets side by side what the node should have and what it says, by key.
+func (n *node) interfaces() []*multinicv1.NodeInterface {
+	sides := make(map[inventory.Key]*multinicv1.NodeInterface)
+	side := func(key inventory.Key) *multinicv1.NodeInterface {
+		if sides[key] == nil {
+			sides[key] = &multinicv1.NodeInterface{Key: wire.FromKey(key)}
+		}
+
+		return sides[key]
+	}
+	for _, item := range n.Items() {
+		side(item.Key).Desired = wire.FromItem(item)
+	}
+	for _, result := range n.report.GetResults() {
+		side(wire.ToKey(result.GetKey())).Result = result
+	}
+
+	return slices.SortedFunc(maps.Values(sides), func(a, b *multinicv1.NodeInterface) int {
+		return cmp.Or(cmp.Compare(a.GetKey().GetMacAddress(), b.GetKey().GetMacAddress()), cmp.Compare(a.GetKey().GetVlanId(), b.GetKey().GetVlanId()))
+	})
+}

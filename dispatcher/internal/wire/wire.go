@@ -1,0 +1,102 @@
+// Package wire translates between the dispatcher's values and the protocol's messages.
+package wire
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+
+	"multinic.dev/dispatcher/internal/inventory"
+	multinicv1 "multinic.dev/proto/multinic/v1"
+)
+
+// MaxResults is how many results a report may have: an item and a removal for each interface of a full picture.
+const MaxResults = 2 * inventory.MaxItems
+
+// mostRowIDs is how many ids an item names: they are for logs, and thousands of equal rows must not make a picture too large.
+const mostRowIDs = 64
+
+// FromKey makes a message of a key.
+func FromKey(key inventory.Key) *multinicv1.Key {
+	return &multinicv1.Key{MacAddress: key.MAC, VlanId: uint32(key.VLAN)}
+}
+
+// ToKey makes a key of a message; nil is the zero Key.
+func ToKey(key *multinicv1.Key) inventory.Key {
+	return inventory.Key{MAC: key.GetMacAddress(), VLAN: int(key.GetVlanId())}
+}
+
+// FromItem makes a message of an item.
+func FromItem(item inventory.Item) *multinicv1.WorkItem {
+	spec := &multinicv1.InterfaceSpec{Mtu: uint32(item.Spec.MTU)}
+	if item.Spec.Address.IsValid() {
+		spec.Address = item.Spec.Address.String()
+	}
+	if item.Spec.Gateway.IsValid() {
+		spec.Gateway = item.Spec.Gateway.String()
+	}
+	spec.DnsServers = texts(item.Spec.DNS)
+
+	return &multinicv1.WorkItem{
+		Key: FromKey(item.Key), RowIds: item.Rows[:min(len(item.Rows), mostRowIDs)], Revision: item.Revision, Spec: spec,
+	}
+}
+
+func texts(addresses []netip.Addr) []string {
+	words := make([]string, 0, len(addresses))
+	for _, address := range addresses {
+		words = append(words, address.String())
+	}
+
+	return words
+}
+
+// FromWorkSet makes a message of a picture.
+func FromWorkSet(work inventory.WorkSet) *multinicv1.WorkSet {
+	items := make([]*multinicv1.WorkItem, 0, len(work.Items))
+	for _, item := range work.Items {
+		items = append(items, FromItem(item))
+	}
+
+	return &multinicv1.WorkSet{Generation: work.Generation, Items: items}
+}
+
+// Proofs are what a report proves.
+func Proofs(report *multinicv1.NodeReport) []inventory.Proof {
+	var proofs []inventory.Proof
+	for _, result := range report.GetResults() {
+		if result.GetState() == multinicv1.State_STATE_READY && result.GetRevision() != "" {
+			proofs = append(proofs, inventory.Proof{
+				Key: ToKey(result.GetKey()), Revision: result.GetRevision(), Generation: result.GetVerifiedGeneration(),
+			})
+		}
+	}
+
+	return proofs
+}
+
+// mac is a MAC address as the protocol has it.
+var mac = regexp.MustCompile(`^([0-9a-f]{2}:){5}[0-9a-f]{2}$`)
+
+// maxVLAN is the highest 802.1Q id that is not reserved.
+const maxVLAN = 4094
+
+// CheckReport says what in a report no executor may send.
+func CheckReport(report *multinicv1.NodeReport) error {
+	if count := len(report.GetResults()); count > MaxResults {
+		return fmt.Errorf("a report has %d results; %d are allowed", count, MaxResults)
+	}
+	seen := make(map[inventory.Key]bool, len(report.GetResults()))
+	for i, result := range report.GetResults() {
+		key := ToKey(result.GetKey())
+		switch {
+		case !mac.MatchString(key.MAC) || key.VLAN > maxVLAN:
+			return fmt.Errorf("result %d has the key %q, VLAN %d, which is none", i, key.MAC, key.VLAN)
+		case seen[key]:
+			return fmt.Errorf("two results have the key %s, VLAN %d", key.MAC, key.VLAN)
+		}
+		seen[key] = true
+	}
+
+	return nil
+}
