@@ -1,0 +1,96 @@
+// Package fleet answers operators: what each node should have, what it has, and why the two differ.
+package fleet
+
+import (
+	"context"
+	"encoding/base64"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"multinic.dev/dispatcher/internal/reconcile"
+	multinicv1 "multinic.dev/proto/multinic/v1"
+)
+
+// The sizes of pages, in nodes.
+const (
+	defaultPage = 100
+	maxPage     = 1000
+)
+
+// Reconciler is what an answer is made of.
+type Reconciler interface {
+	// Node returns one node, or nil, and how it stands with the table.
+	Node(name string) (*multinicv1.Node, reconcile.Health, error)
+	// Nodes returns a page of nodes in the order of their names, and whether there are more.
+	Nodes(filter *multinicv1.NodeFilter, after string, most int) ([]*multinicv1.Node, bool, reconcile.Health, error)
+}
+
+// Server serves FleetService.
+type Server struct {
+	multinicv1.UnimplementedFleetServiceServer
+
+	reconciler Reconciler
+}
+
+var _ multinicv1.FleetServiceServer = &Server{}
+
+// NewServer returns a server.
+func NewServer(reconciler Reconciler) *Server { return &Server{reconciler: reconciler} }
+
+// GetNode returns one node; see the protocol.
+func (s *Server) GetNode(_ context.Context, request *multinicv1.GetNodeRequest) (*multinicv1.GetNodeResponse, error) {
+	name := request.GetName()
+	if name == "" {
+		return nil, status.Error(codes.InvalidArgument, "name is empty: say which node, as attached_node_name has it")
+	}
+	node, health, err := s.reconciler.Node(name)
+	if err := unavailable(health, err); err != nil {
+		return nil, err
+	}
+	if node == nil {
+		return nil, status.Errorf(codes.NotFound, "node %q is unknown: no row has it as attached_node_name, and no executor of that name is connected", name)
+	}
+
+	return &multinicv1.GetNodeResponse{Node: node}, nil
+}
+
+// ListNodes returns a page of nodes; see the protocol.
+func (s *Server) ListNodes(_ context.Context, request *multinicv1.ListNodesRequest) (*multinicv1.ListNodesResponse, error) {
+	size := int(request.GetPageSize())
+	if size < 0 {
+		return nil, status.Errorf(codes.InvalidArgument, "page_size %d is negative: leave it out, or ask for 1 to %d nodes", size, maxPage)
+	}
+	if size == 0 {
+		size = defaultPage
+	}
+	// A page begins after the last name of the one before it, so nodes that come and go meanwhile shift nothing.
+	after, err := base64.RawURLEncoding.DecodeString(request.GetPageToken())
+	if err != nil {
+		return nil, status.Errorf(codes.InvalidArgument, "page_token %q is none of ours: give back next_page_token as it was", request.GetPageToken())
+	}
+	nodes, more, health, err := s.reconciler.Nodes(request.GetFilter(), string(after), min(size, maxPage))
+	if err := unavailable(health, err); err != nil {
+		return nil, err
+	}
+	response := &multinicv1.ListNodesResponse{Nodes: nodes}
+	if more {
+		response.NextPageToken = base64.RawURLEncoding.EncodeToString([]byte(nodes[len(nodes)-1].GetName()))
+	}
+
+	return response, nil
+}
+
+// unavailable says that there is nothing to answer with: what is not known yet is not absent.
+func unavailable(health reconcile.Health, err error) error {
+	switch {
+	case err != nil:
+		return status.Error(codes.Unavailable, err.Error())
+	case !health.Read && health.Problem != "":
+		return status.Error(codes.Unavailable, "the table has not been read yet: "+health.Problem)
+	case !health.Read:
+		return status.Error(codes.Unavailable, "the table has not been read yet; try again in a moment")
+	}
+
+	return nil
+}

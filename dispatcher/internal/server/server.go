@@ -1,0 +1,89 @@
+// Package server makes the gRPC server: limits, interceptors, health and reflection.
+package server
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	prom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/status"
+
+	multinicv1 "multinic.dev/proto/multinic/v1"
+)
+
+// Limits on what a peer can make the dispatcher hold, and for how long it may be gone unnoticed.
+const (
+	// maxMessage is what a caller may send at once, in bytes: four times a report that is as full as it may be.
+	maxMessage = 512 << 10
+	// streamsAConnection: an executor needs one, an operator a few.
+	streamsAConnection = 16
+	// A peer whose node lost its power is noticed within half a minute, at the cost of a small packet each way.
+	pingAfter   = 20 * time.Second
+	pingTimeout = 10 * time.Second
+	// pingsAllowed is how often a peer may ping by itself.
+	pingsAllowed = 10 * time.Second
+	// handshakeTimeout bounds how long a connection may be open without being one of HTTP/2.
+	handshakeTimeout = 10 * time.Second
+)
+
+// Services are what is served.
+type Services struct {
+	Dispatch multinicv1.DispatchServiceServer
+	Fleet    multinicv1.FleetServiceServer
+	Health   *health.Server
+}
+
+// New returns a server of the services and of server reflection. Calls are logged and counted; a panic in one of them is
+// logged, and fails it alone.
+func New(services Services, log *zap.Logger, metrics prometheus.Registerer) (*grpc.Server, error) {
+	counted := prom.NewServerMetrics(prom.WithServerHandlingTimeHistogram())
+	if err := metrics.Register(counted); err != nil {
+		return nil, fmt.Errorf("register the metrics of gRPC: %w", err)
+	}
+	logged := []logging.Option{logging.WithLogOnEvents(logging.FinishCall), logging.WithDisableLoggingFields(logging.SystemTag[0], logging.ComponentFieldKey)}
+	recovered := recovery.WithRecoveryHandlerContext(func(_ context.Context, cause any) error {
+		log.Error("a call panicked", zap.Any("cause", cause), zap.ByteString("stack", debug.Stack()))
+
+		return status.Error(codes.Internal, "an internal error; the dispatcher's log has it")
+	})
+	server := grpc.NewServer(
+		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.MaxConcurrentStreams(streamsAConnection),
+		grpc.ConnectionTimeout(handshakeTimeout),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingsAllowed, PermitWithoutStream: true}),
+		// The handlers' goroutines are waited for, so that nothing speaks to a reconciler that has stopped.
+		grpc.WaitForHandlers(true),
+		// Outermost first: what a recovered call returns is logged and counted.
+		grpc.ChainUnaryInterceptor(counted.UnaryServerInterceptor(), logging.UnaryServerInterceptor(logger(log), logged...),
+			recovery.UnaryServerInterceptor(recovered)),
+		grpc.ChainStreamInterceptor(counted.StreamServerInterceptor(), logging.StreamServerInterceptor(logger(log), logged...),
+			recovery.StreamServerInterceptor(recovered)),
+	)
+	multinicv1.RegisterDispatchServiceServer(server, services.Dispatch)
+	multinicv1.RegisterFleetServiceServer(server, services.Fleet)
+	healthv1.RegisterHealthServer(server, services.Health)
+	reflection.Register(server)
+	counted.InitializeMetrics(server)
+
+	return server, nil
+}
+
+// logger words the middleware's events with zap.
+func logger(log *zap.Logger) logging.Logger {
+	return logging.LoggerFunc(func(_ context.Context, level logging.Level, message string, fields ...any) {
+		log.Sugar().Logw(zapLevel(level), message, fields...)
+	})
+}

@@ -1,0 +1,184 @@
+// Package session serves the executors' streams.
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"multinic.dev/dispatcher/internal/reconcile"
+	"multinic.dev/dispatcher/internal/wire"
+	multinicv1 "multinic.dev/proto/multinic/v1"
+)
+
+const (
+	// helloTimeout is how long a stream may say nothing: whoever opens one knows what to say.
+	helloTimeout = 10 * time.Second
+	// maxNodeName is the size of attached_node_name, in bytes.
+	maxNodeName = 255
+)
+
+// Reconciler is what a stream asks of the fleet's owner.
+type Reconciler interface {
+	// Open begins a session of a node, and ends the one that it has.
+	Open(node, peer string) (*reconcile.Session, error)
+	// Report takes over a report that wire.CheckReport let pass.
+	Report(session *reconcile.Session, report *multinicv1.NodeReport)
+	// Close ends a session that Open returned.
+	Close(session *reconcile.Session)
+}
+
+// Server serves DispatchService.
+type Server struct {
+	multinicv1.UnimplementedDispatchServiceServer
+
+	reconciler Reconciler
+	// receivers are the goroutines that receive; each ends soon after its stream has.
+	receivers sync.WaitGroup
+}
+
+var _ multinicv1.DispatchServiceServer = &Server{}
+
+// NewServer returns a server. After the gRPC server that it is registered with has stopped, call Wait.
+func NewServer(reconciler Reconciler) *Server { return &Server{reconciler: reconciler} }
+
+// Wait returns when no goroutine of the server is left.
+func (s *Server) Wait() { s.receivers.Wait() }
+
+// Session is one stream; see the protocol. One goroutine, this one, sends and decides; another receives.
+func (s *Server) Session(stream multinicv1.DispatchService_SessionServer) error {
+	ctx, cancel := context.WithCancel(stream.Context())
+	defer cancel()
+	incoming := s.receive(ctx, stream)
+	hello, err := firstMessage(ctx, incoming)
+	if err != nil {
+		return err
+	}
+	session, err := s.reconciler.Open(hello.GetNodeName(), address(ctx))
+	if err != nil {
+		return status.Error(codes.Unavailable, err.Error())
+	}
+	defer s.reconciler.Close(session)
+
+	for {
+		select {
+		case message := <-incoming:
+			report, err := reportIn(message)
+			if report == nil {
+				return err
+			}
+			s.reconciler.Report(session, report)
+		case work := <-session.Work():
+			if err := stream.Send(&multinicv1.SessionResponse{Message: &multinicv1.SessionResponse_WorkSet{WorkSet: work}}); err != nil {
+				return err //nolint:wrapcheck // a status of gRPC's, complete as it is
+			}
+		case reason := <-session.Ended():
+			return drain(stream, reason)
+		case <-ctx.Done():
+			return status.FromContextError(ctx.Err()).Err()
+		}
+	}
+}
+
+// message is what was received, or why nothing more will be.
+type message struct {
+	request *multinicv1.SessionRequest
+	err     error
+}
+
+// receive receives until the stream ends, in a goroutine of its own: only what returns from the handler ends a Recv.
+func (s *Server) receive(ctx context.Context, stream multinicv1.DispatchService_SessionServer) <-chan message {
+	incoming := make(chan message)
+	s.receivers.Go(func() {
+		for {
+			request, err := stream.Recv()
+			select {
+			case incoming <- message{request: request, err: err}:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	})
+
+	return incoming
+}
+
+// firstMessage waits for the Hello.
+func firstMessage(ctx context.Context, incoming <-chan message) (*multinicv1.Hello, error) {
+	late := time.NewTimer(helloTimeout)
+	defer late.Stop()
+	select {
+	case <-ctx.Done():
+		return nil, status.FromContextError(ctx.Err()).Err()
+	case <-late.C:
+		return nil, status.Errorf(codes.InvalidArgument, "no Hello came within %v", helloTimeout)
+	case first := <-incoming:
+		if first.err != nil {
+			return nil, first.err
+		}
+		hello := first.request.GetHello()
+		if hello == nil {
+			return nil, status.Error(codes.InvalidArgument, "the first message must be a Hello")
+		}
+		if name := hello.GetNodeName(); name == "" || len(name) > maxNodeName || !utf8.ValidString(name) {
+			return nil, status.Errorf(codes.InvalidArgument, "node_name %q must have 1 to %d bytes", name[:min(len(name), maxNodeName)], maxNodeName)
+		}
+
+		return hello, nil
+	}
+}
+
+// reportIn is the report that a later message must be. Without one the stream ends with the error, in good order if it is nil.
+func reportIn(m message) (*multinicv1.NodeReport, error) {
+	if m.err != nil {
+		if errors.Is(m.err, io.EOF) {
+			return nil, nil //nolint:nilnil // the executor has said all that it had to say
+		}
+
+		return nil, m.err
+	}
+	report := m.request.GetReport()
+	if report == nil {
+		return nil, status.Error(codes.InvalidArgument, "each message after the first must be a NodeReport")
+	}
+	if err := wire.CheckReport(report); err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+
+	return report, nil
+}
+
+// drain says why the stream ends, and ends it.
+func drain(stream multinicv1.DispatchService_SessionServer, reason multinicv1.DrainReason) error {
+	if err := stream.Send(&multinicv1.SessionResponse{Message: &multinicv1.SessionResponse_Drain{
+		Drain: &multinicv1.Drain{Reason: reason},
+	}}); err != nil {
+		return err //nolint:wrapcheck // a status of gRPC's, complete as it is
+	}
+	if reason == multinicv1.DrainReason_DRAIN_REASON_REPLACED {
+		return status.Error(codes.Aborted, "a newer session of the same node has replaced this one; stay away for 30 seconds or more")
+	}
+
+	return status.Error(codes.Unavailable, reconcile.ErrDraining.Error())
+}
+
+// address is the caller's; empty where it has none, as over a unix socket.
+func address(ctx context.Context) string {
+	caller, ok := peer.FromContext(ctx)
+	if !ok || caller.Addr.Network() == "unix" {
+		return ""
+	}
+
+	return fmt.Sprint(caller.Addr)
+}
