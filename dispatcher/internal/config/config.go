@@ -1,0 +1,105 @@
+// Package config reads the dispatcher's settings from flags and the environment.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"multinic.dev/dispatcher/internal/identity"
+)
+
+// Config is the settings, each checked.
+type Config struct {
+	DBHost         string        `name:"db-host" env:"DB_HOST" required:"" help:"Host of the writable MariaDB server."`
+	DBPort         int           `name:"db-port" env:"DB_PORT" default:"3306" help:"Its port."`
+	DBUser         string        `name:"db-user" env:"DB_USER" required:"" help:"Account that may SELECT multi_interface and UPDATE its netplan_success."`
+	DBName         string        `name:"db-name" env:"DB_NAME" required:"" help:"Database that has the table multi_interface."`
+	DBPasswordFile string        `name:"db-password-file" env:"DB_PASSWORD_FILE" help:"File with its password, read at each new connection. Or set DB_PASSWORD."`
+	Identity       string        `name:"identity" env:"IDENTITY" required:"" help:"How callers prove who they are; insecure: not at all, among loopback and unix sockets."`
+	Listen         string        `name:"listen" env:"LISTEN" default:":8443" help:"Where gRPC is served: host:port or unix:/path."`
+	HTTPListen     string        `name:"http-listen" env:"HTTP_LISTEN" default:":8080" help:"Where /metrics, /healthz and /readyz are served."`
+	PollInterval   time.Duration `name:"poll-interval" env:"POLL_INTERVAL" default:"1s" help:"Time from one look at the table to the next."`
+
+	Version kong.VersionFlag `name:"version" help:"Print the version and exit."`
+
+	// password is DB_PASSWORD as it was at the start.
+	password string
+}
+
+// minPoll keeps a typing error from making the dispatcher the database's main load.
+const minPoll = 10 * time.Millisecond
+
+// Parse reads arguments and the environment. --help and --version print to out and call exit with 0. An error is one line that
+// names the setting.
+func Parse(args []string, version string, out io.Writer, exit func(int)) (*Config, error) {
+	var config Config
+	parser, err := kong.New(&config,
+		kong.Name("multinic-dispatcher"),
+		kong.Description("Streams each node the interfaces that the table multi_interface gives it, and sets netplan_success once they are verified."),
+		kong.Vars{"version": "multinic-dispatcher " + version}, kong.Writers(out, out), kong.Exit(exit))
+	if err != nil {
+		return nil, fmt.Errorf("the settings' definition: %w", err)
+	}
+	if _, err := parser.Parse(args); err != nil {
+		return nil, fmt.Errorf("%s (each flag can also be set in the environment; see --help)", oneLine(err))
+	}
+	config.password = os.Getenv("DB_PASSWORD")
+
+	return &config, config.check()
+}
+
+func (c *Config) check() error {
+	const maxPort = 65535
+	switch {
+	case strings.TrimSpace(c.DBHost) == "":
+		return errors.New("--db-host (DB_HOST) is empty: name the host of the writable MariaDB server")
+	case c.DBPort < 1 || c.DBPort > maxPort:
+		return fmt.Errorf("--db-port (DB_PORT) is %d: ports are 1 to %d", c.DBPort, maxPort)
+	case strings.TrimSpace(c.DBUser) == "":
+		return errors.New("--db-user (DB_USER) is empty: name the account")
+	case strings.TrimSpace(c.DBName) == "":
+		return errors.New("--db-name (DB_NAME) is empty: name the database that has the table multi_interface")
+	case c.password != "" && c.DBPasswordFile != "":
+		return errors.New("DB_PASSWORD and --db-password-file (DB_PASSWORD_FILE) are both set: set one of them")
+	case c.PollInterval < minPoll:
+		return fmt.Errorf("--poll-interval (POLL_INTERVAL) is %v: write a duration of %v or more, such as 1s", c.PollInterval, minPoll)
+	case c.Identity != "insecure":
+		return fmt.Errorf("--identity (IDENTITY) is %q: the only one that this version has is insecure", c.Identity)
+	}
+	if err := identity.CheckInsecure(c.Listen); err != nil {
+		return fmt.Errorf("--listen (LISTEN) is %q: %w", c.Listen, err)
+	}
+	if _, _, err := net.SplitHostPort(c.HTTPListen); err != nil {
+		return fmt.Errorf("--http-listen (HTTP_LISTEN) is %q: write host:port or :port", c.HTTPListen)
+	}
+	if c.DBPasswordFile != "" {
+		if _, err := c.Password(); err != nil {
+			return fmt.Errorf("--db-password-file (DB_PASSWORD_FILE): %w", err)
+		}
+	}
+
+	return nil
+}
+
+// Password is the account's password as it is now: a file may have changed since the last time. Safe concurrently.
+func (c *Config) Password() (string, error) {
+	if c.DBPasswordFile == "" {
+		return c.password, nil
+	}
+	text, err := os.ReadFile(c.DBPasswordFile)
+	if err != nil {
+		return "", err //nolint:wrapcheck // it names the file and what is wrong
+	}
+
+	return strings.TrimRight(string(text), "\r\n"), nil
+}
+
+// oneLine is an error's text in one line, whatever was quoted in it.
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

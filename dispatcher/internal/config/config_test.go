@@ -1,0 +1,119 @@
+package config_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"multinic.dev/dispatcher/internal/config"
+)
+
+// enough are settings that nothing is missing from.
+func enough(more ...string) []string {
+	return append([]string{
+		"--db-host=db", "--db-user=u", "--db-name=n", "--identity=insecure", "--listen=127.0.0.1:8443",
+	}, more...)
+}
+
+func parse(t *testing.T, args ...string) (*config.Config, error) {
+	t.Helper()
+
+	return config.Parse(args, "v1", &bytes.Buffer{}, func(int) { t.Error("exit was called") })
+}
+
+func TestSettingsComeFromFlagsAndTheEnvironment(t *testing.T) {
+	t.Setenv("DB_HOST", "from-environment")
+	t.Setenv("DB_PORT", "3307")
+	t.Setenv("DB_USER", "from-environment")
+	t.Setenv("DB_NAME", "n")
+	t.Setenv("DB_PASSWORD", "p")
+	t.Setenv("IDENTITY", "insecure")
+	t.Setenv("LISTEN", "unix:/run/s")
+	t.Setenv("HTTP_LISTEN", "127.0.0.1:1")
+	t.Setenv("POLL_INTERVAL", "2s")
+	got, err := parse(t, "--db-user=from-flag")
+	if err != nil {
+		t.Fatal(err)
+	}
+	password, err := got.Password()
+	if got.DBHost != "from-environment" || got.DBPort != 3307 || got.DBUser != "from-flag" || got.DBName != "n" || password != "p" || err != nil ||
+		got.Listen != "unix:/run/s" || got.HTTPListen != "127.0.0.1:1" || got.PollInterval != 2*time.Second {
+		t.Errorf("settings %+v, password %q, error %v", got, password, err)
+	}
+}
+
+func TestWhatIsNotSaidHasItsDefault(t *testing.T) {
+	got, err := parse(t, enough()...)
+	if err != nil || got.DBPort != 3306 || got.HTTPListen != ":8080" || got.PollInterval != time.Second {
+		t.Errorf("settings %+v, error %v", got, err)
+	}
+}
+
+func TestABadSettingIsNamedInOneLine(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "missing flags: --db-host=STRING, --db-name=STRING, --db-user=STRING, --identity=STRING"},
+		{enough("--db-host="), "--db-host (DB_HOST) is empty"},
+		{enough("--db-user="), "--db-user (DB_USER) is empty"},
+		{enough("--db-name="), "--db-name (DB_NAME) is empty"},
+		{enough("--db-port=x"), "--db-port"},
+		{enough("--db-port=0"), "--db-port (DB_PORT) is 0"},
+		{enough("--db-port=65536"), "--db-port (DB_PORT) is 65536"},
+		{enough("--poll-interval=5"), "--poll-interval"},
+		{enough("--poll-interval=1ms"), "--poll-interval (POLL_INTERVAL) is 1ms: write a duration of 10ms or more"},
+		{enough("--poll-interval=-1s"), "--poll-interval (POLL_INTERVAL) is -1s"},
+		{enough("--identity=kubernetes"), `--identity (IDENTITY) is "kubernetes": the only one that this version has is insecure`},
+		{enough("--listen=:8443"), `--listen (LISTEN) is ":8443": --identity=insecure believes every caller`},
+		{enough("--listen=192.0.2.1:8443"), `--listen (LISTEN) is "192.0.2.1:8443": --identity=insecure believes every caller`},
+		{enough("--listen=nonsense"), `--listen (LISTEN) is "nonsense": that is no address`},
+		{enough("--http-listen=nonsense"), `--http-listen (HTTP_LISTEN) is "nonsense": write host:port or :port`},
+		{enough("--db-password-file=/nonexistent"), "--db-password-file (DB_PASSWORD_FILE): open /nonexistent: no such file or directory"},
+		{enough("--watch=poll"), "unknown flag --watch"},
+		{enough("surplus\nargument"), "unexpected argument surplus argument"},
+	} {
+		_, err := parse(t, test.args...)
+		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: error %v\nwant %s", test.args, err, test.want)
+		}
+	}
+}
+
+func TestThePasswordIsReadAnewFromItsFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "password")
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("first\n")
+	got, err := parse(t, enough("--db-password-file="+path)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, _ := got.Password()
+	write(" second \r\n")
+	second, _ := got.Password()
+	if first != "first" || second != " second " {
+		t.Errorf("passwords %q, %q", first, second)
+	}
+	t.Setenv("DB_PASSWORD", "p")
+	if _, err := parse(t, enough("--db-password-file="+path)...); err == nil || !strings.Contains(err.Error(), "are both set") {
+		t.Errorf("two passwords: %v", err)
+	}
+}
+
+func TestHelpAndVersionPrintAndExit(t *testing.T) {
+	for flag, want := range map[string]string{"--version": "multinic-dispatcher v1\n", "--help": "--poll-interval=1s"} {
+		var out bytes.Buffer
+		code := -1
+		_, _ = config.Parse([]string{flag}, "v1", &out, func(c int) { code = c })
+		if code != 0 || !strings.Contains(out.String(), want) {
+			t.Errorf("%s: exit %d, output %s", flag, code, out.String())
+		}
+	}
+}

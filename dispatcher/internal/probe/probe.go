@@ -1,0 +1,64 @@
+// Package probe serves what Kubernetes and Prometheus ask for over HTTP.
+package probe
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"multinic.dev/dispatcher/internal/reconcile"
+)
+
+// headerTimeout bounds how long a caller may take to ask.
+const headerTimeout = 5 * time.Second
+
+// Reconciler is what the answers are made of.
+type Reconciler interface {
+	// Health says how it stands with the table, or that the reconciler has stopped.
+	Health() (reconcile.Health, error)
+}
+
+// NewServer returns a server of /metrics, /healthz (is the dispatcher alive?) and /readyz (is what it serves the table as it
+// is?). The caller makes it listen and shuts it down.
+func NewServer(reconciler Reconciler, metrics prometheus.Gatherer) *http.Server {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		_, err := reconciler.Health()
+		answer(w, err == nil, text(err))
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		health, err := reconciler.Health()
+		switch {
+		case err != nil:
+			answer(w, false, text(err))
+		case health.Problem != "":
+			answer(w, false, health.Problem)
+		default:
+			answer(w, health.Read, "the table has not been read yet")
+		}
+	})
+
+	return &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout}
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+
+	return err.Error()
+}
+
+// answer says "ok", or 503 and why not.
+func answer(w http.ResponseWriter, ok bool, why string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if ok {
+		why = "ok"
+	} else {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	_, _ = w.Write([]byte(why + "\n")) // Whoever asked has gone: nobody to tell.
+}
