@@ -55,8 +55,11 @@ func Start(t node.TB, n *node.Node) *Monitor {
 	if err != nil {
 		t.Fatalf("listen to the kernel of %s: %v", n.Name(), err)
 	}
-	if err := socket.SetReceiveBufferSize(receiveBuffer, true); err != nil {
-		t.Fatalf("enlarge the receive buffer of the monitor of %s: %v", n.Name(), err)
+	// Only root of the machine gets more than the machine's limit; what is lost then ends the test.
+	if socket.SetReceiveBufferSize(receiveBuffer, true) != nil {
+		if err := socket.SetReceiveBufferSize(receiveBuffer, false); err != nil {
+			t.Fatalf("enlarge the receive buffer of the monitor of %s: %v", n.Name(), err)
+		}
 	}
 	// The reader looks up from the socket this often to see whether it should end.
 	if err := socket.SetReceiveTimeout(&unix.Timeval{Usec: 20_000}); err != nil {
