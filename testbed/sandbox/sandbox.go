@@ -29,19 +29,39 @@ const (
 	stageInside = "inside"
 )
 
+// Fixture is what all tests of a suite share: it is made in the sandbox before the first of them, and ended after the last.
+type Fixture func() (end func() error, err error)
+
 // Main runs a test suite in the sandbox and exits with its code; call it from TestMain and nothing else. The suite's
 // TMPDIR is a fresh folder. The suite fails if it leaves behind a goroutine, a process, a network namespace, a file
-// in TMPDIR or a file lock, and says which.
-func Main(m *testing.M) {
+// in TMPDIR or a file lock, and says which. It fails, too, if a fixture cannot be made or ended.
+func Main(m *testing.M, fixtures ...Fixture) {
 	switch os.Getenv(stageEnv) {
 	case stageInside:
-		code := m.Run()
+		code := runWith(fixtures, m.Run)
 		os.Exit(worse(code, leftInProcess()))
 	case stageInit:
 		os.Exit(beInit())
 	default:
 		os.Exit(enter("the test suite"))
 	}
+}
+
+// runWith makes the fixtures, one after the other, runs a suite, and ends them in reverse.
+func runWith(fixtures []Fixture, run func() int) (code int) {
+	if len(fixtures) == 0 {
+		return run()
+	}
+	end, err := fixtures[0]()
+	if err != nil {
+		return complain("make what the tests share: %v", err)
+	}
+	defer func() {
+		if err := end(); err != nil {
+			code = max(code, complain("end what the tests share: %v", err))
+		}
+	}()
+	return runWith(fixtures[1:], run)
 }
 
 // Run runs a program in the sandbox and returns its exit code. Outside it executes the program again and waits for
