@@ -8,12 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/google/renameio/v2"
+
+	"multinic.dev/executor/internal/plan"
 )
 
 // version is the format of the file. It grows when an older executor could misread a newer file.
@@ -29,17 +30,7 @@ type Interface struct {
 	// Name is the interface's name, such as "multinic0". Unique in a record.
 	Name string `json:"name"`
 	// Proved is what the kernel was last seen to be. Nil: the name is claimed, and nothing has been proved yet.
-	Proved *Spec `json:"proved,omitempty"`
-}
-
-// Spec is what an interface was proved to be.
-type Spec struct {
-	// Address is the address with its prefix length. Invalid: none.
-	Address netip.Prefix `json:"address"`
-	// Gateway is the next hop. Invalid: none.
-	Gateway netip.Addr `json:"gateway"`
-	// MTU is in bytes. 0: whatever the link had.
-	MTU int `json:"mtu,omitempty"`
+	Proved *plan.Spec `json:"proved,omitempty"`
 }
 
 // Record is the content of the file. Not safe for concurrent use: it belongs to the one goroutine that configures the
@@ -116,7 +107,7 @@ func (r *Record) Claim(mac, name string) error {
 }
 
 // Prove writes down what the kernel was seen to be for a claimed card. The same again costs nothing.
-func (r *Record) Prove(mac string, spec Spec) error {
+func (r *Record) Prove(mac string, spec plan.Spec) error {
 	interfaces := r.Interfaces()
 	i := slices.IndexFunc(interfaces, func(each Interface) bool { return each.MAC == mac })
 	if i < 0 {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"multinic.dev/executor/internal/plan"
 	"multinic.dev/executor/internal/record"
 )
 
@@ -41,7 +42,7 @@ func TestWhatWasClaimedAndProvedIsThereAfterARestart(t *testing.T) {
 	r := open(t, dir)
 	must(t, r.Claim(macB, "multinic1"))
 	must(t, r.Claim(macA, "multinic0"))
-	must(t, r.Prove(macA, record.Spec{
+	must(t, r.Prove(macA, plan.Spec{
 		Address: netip.MustParsePrefix("192.0.2.10/24"), Gateway: netip.MustParseAddr("192.0.2.1"), MTU: 1400,
 	}))
 	want := `{
@@ -81,14 +82,14 @@ func TestWhatIsKnownAlreadyIsNotWrittenAgain(t *testing.T) {
 	dir := t.TempDir()
 	r := open(t, dir)
 	must(t, r.Claim(macA, "multinic0"))
-	must(t, r.Prove(macA, record.Spec{MTU: 1400}))
+	must(t, r.Prove(macA, plan.Spec{MTU: 1400}))
 	must(t, os.Remove(filepath.Join(dir, "interfaces.json")))
 	must(t, r.Claim(macA, "multinic0"))
-	must(t, r.Prove(macA, record.Spec{MTU: 1400}))
+	must(t, r.Prove(macA, plan.Spec{MTU: 1400}))
 	if _, err := os.Stat(filepath.Join(dir, "interfaces.json")); !os.IsNotExist(err) {
 		t.Errorf("the file was written: %v", err)
 	}
-	must(t, r.Prove(macA, record.Spec{MTU: 1300})) // And it is written when there is something new.
+	must(t, r.Prove(macA, plan.Spec{MTU: 1300})) // And it is written when there is something new.
 	if got := text(t, dir); !strings.Contains(got, "1300") {
 		t.Errorf("the file is %s", got)
 	}
@@ -106,7 +107,7 @@ func TestNamesAreNeverSharedOrExchanged(t *testing.T) {
 			t.Errorf("claim %q for %s: error %v, want %q in it", claim.name, claim.mac, err, claim.want)
 		}
 	}
-	if err := r.Prove(macB, record.Spec{}); err == nil || !strings.Contains(err.Error(), "never claimed") {
+	if err := r.Prove(macB, plan.Spec{}); err == nil || !strings.Contains(err.Error(), "never claimed") {
 		t.Errorf("prove a card that was never claimed: %v", err)
 	}
 	if got := r.Interfaces(); len(got) != 1 {

@@ -1,0 +1,120 @@
+package link
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"multinic.dev/executor/internal/plan"
+)
+
+// Apply makes one change. What is so already, or gone already, is no error. An error says what was attempted, in the
+// change's words, and why the kernel refused.
+func (k *Kernel) Apply(change plan.Change) error {
+	if err := k.apply(change); err != nil {
+		if errors.Is(err, unix.ENODEV) {
+			err = fmt.Errorf("the link is gone (%w)", err)
+		}
+		return fmt.Errorf("%s: %w", change, err)
+	}
+	return nil
+}
+
+//nolint:wrapcheck // Apply says what was attempted
+func (k *Kernel) apply(change plan.Change) error {
+	switch c := change.(type) {
+	case plan.Rename:
+		return k.rename(c)
+	case plan.SetUp:
+		return k.handle.LinkSetUp(device(c.Link))
+	case plan.SetMTU:
+		return k.handle.LinkSetMTU(device(c.Link), c.MTU)
+	case plan.Set:
+		return k.set(c)
+	case plan.AddAddress:
+		address := addr(c.Address)
+		address.Flags = unix.IFA_F_NOPREFIXROUTE
+		return unless(unix.EEXIST, k.handle.AddrAdd(device(c.Link), address))
+	case plan.RemoveAddress:
+		return unless(unix.EADDRNOTAVAIL, k.handle.AddrDel(device(c.Link), addr(c.Address)))
+	case plan.AddRoute:
+		r := route(c.Route)
+		if !c.Route.Via.IsValid() {
+			r.Scope = netlink.SCOPE_LINK
+		}
+		return k.handle.RouteReplace(r)
+	case plan.RemoveRoute:
+		r := route(c.Route)
+		// Any scope. The library's own default for that does not reach the kernel.
+		r.Scope = netlink.SCOPE_NOWHERE
+		if c.Route.Multipath {
+			// All of it; the fields here are those of one next hop.
+			r.LinkIndex, r.Gw = 0, nil
+		}
+		return unless(unix.ESRCH, k.handle.RouteDel(r))
+	case plan.AddRule:
+		return k.addRule(c.Rule)
+	case plan.RemoveRule:
+		return k.removeRule(c.Rule)
+	default:
+		return fmt.Errorf("%T is no change that is known here", change)
+	}
+}
+
+// unless overlooks the error by which the kernel says that a change was made already.
+func unless(already unix.Errno, err error) error {
+	if errors.Is(err, already) {
+		return nil
+	}
+	return err
+}
+
+// rename names a link. Kernels before 6.2 do not rename one that is up.
+//
+//nolint:wrapcheck // Apply says what was attempted
+func (k *Kernel) rename(c plan.Rename) error {
+	err := k.handle.LinkSetName(device(c.Link), c.To)
+	if !errors.Is(err, unix.EBUSY) {
+		return err
+	}
+	if err := k.handle.LinkSetDown(device(c.Link)); err != nil {
+		return err
+	}
+	err = k.handle.LinkSetName(device(c.Link), c.To)
+	return errors.Join(err, k.handle.LinkSetUp(device(c.Link)))
+}
+
+// device is a link by its index, which stays whatever its name becomes.
+func device(index int) netlink.Link {
+	return &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: index}}
+}
+
+// addr is an address as the library has it. It adds the broadcast address of its subnet by itself.
+func addr(address plan.Address) *netlink.Addr {
+	a := &netlink.Addr{IPNet: network(address.Prefix)}
+	if address.Peer.IsValid() {
+		a.Peer = network(netip.PrefixFrom(address.Peer, address.Prefix.Bits()))
+	}
+	return a
+}
+
+func network(prefix netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: prefix.Addr().AsSlice(), Mask: net.CIDRMask(prefix.Bits(), prefix.Addr().BitLen())}
+}
+
+func route(r plan.Route) *netlink.Route {
+	converted := &netlink.Route{
+		LinkIndex: r.Link, Dst: network(r.To), Table: r.Table, Priority: r.Metric, Protocol: netlink.RouteProtocol(r.Protocol),
+	}
+	if r.Source.IsValid() {
+		converted.Src = r.Source.AsSlice()
+	}
+	if r.Via.Is4() {
+		converted.Gw = r.Via.AsSlice()
+	}
+	return converted
+}

@@ -1,0 +1,134 @@
+package plan
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// The layout of what is multinic's in a kernel. Whoever changes it strands what an earlier version has set up, so it is
+// settled for good.
+const (
+	// Protocol marks the routes and rules that are multinic's; see /etc/iproute2/rt_protos.
+	Protocol = 109
+	// MainTable is the kernel's table `main`.
+	MainTable = 254
+	// SharedTable has the connected routes of all interfaces, for traffic that is bound to no address.
+	SharedTable = firstTable - 1
+
+	// Interfaces is how many interfaces a node can have: multinic0 to multinic9.
+	Interfaces = 10
+
+	// firstTable is multinic0's own; "mn" in ASCII, so that nobody else has chosen it.
+	firstTable = 0x6d6e0000
+	// tablesALink is one table for each VLAN id, 0 being the untagged interface.
+	tablesALink = 4096
+
+	namePrefix = "multinic"
+)
+
+// The preferences of the rules. The first three are each interface's, for traffic from its address: what is near to it,
+// what `main` knows better than by its default route, its own gateway. The last two are the node's, just before the
+// kernel's own rule for `main` (32766): what `main` knows better than by its default route, what is near to any
+// interface. So nothing of ours wins over a route that was there before.
+const (
+	prefNear        = 25000
+	prefMain        = 25001
+	prefOwn         = 25002
+	prefMainUnbound = 32764
+	prefShared      = 32765
+)
+
+// Number is N for "multinicN", and whether the name is one of multinic0 to multinic9.
+func Number(name string) (int, bool) {
+	digit, ok := strings.CutPrefix(name, namePrefix)
+	if !ok || len(digit) != 1 || digit[0] < '0' || digit[0] > '9' {
+		return 0, false
+	}
+	return int(digit[0] - '0'), true
+}
+
+// IsOurTable says whether a routing table is multinic's: an interface's own, or the shared one.
+func IsOurTable(table int) bool {
+	return table >= SharedTable && table < firstTable+Interfaces*tablesALink
+}
+
+// IsOurPreference says whether a preference is one of those that multinic's rules have.
+func IsOurPreference(preference int) bool {
+	return isAnInterfaces(preference) || preference == prefMainUnbound || preference == prefShared
+}
+
+func isAnInterfaces(preference int) bool { return preference >= prefNear && preference <= prefOwn }
+
+func nameOf(number int) string { return namePrefix + strconv.Itoa(number) }
+
+// ownTable is the table of the untagged interface.
+func ownTable(number int) int { return firstTable + number*tablesALink }
+
+// Setting is a setting that every interface has.
+type Setting struct {
+	// Path is below /proc/sys/net; %s stands for the interface's name.
+	Path  string
+	Value string
+	// Optional says that a kernel without IPv6, or a link with an MTU below IPv6's least, has no such setting.
+	Optional bool
+}
+
+// Settings are those of every interface. With several NICs in one subnet each must answer ARP for its own address
+// alone, and ask with it; replies may come in by a NIC that is not the way back. No router on a NIC's wire may give the
+// node a default route.
+func Settings() []Setting {
+	return []Setting{
+		{Path: "ipv4/conf/%s/arp_ignore", Value: "1"},
+		{Path: "ipv4/conf/%s/arp_announce", Value: "2"},
+		{Path: "ipv4/conf/%s/rp_filter", Value: "2"},
+		{Path: "ipv6/conf/%s/accept_ra", Value: "0", Optional: true},
+	}
+}
+
+// wantedRoutes are the routes of an interface, in an order in which the kernel takes them: a gateway must be near.
+func wantedRoutes(spec Spec, number, link int) []Route {
+	if !spec.Address.IsValid() {
+		return nil
+	}
+	source := spec.Address.Addr()
+	near := spec.Address.Masked()
+	if near.IsSingleIP() {
+		// A subnet of one: what is next to the interface is its gateway alone.
+		if !spec.Gateway.IsValid() {
+			return nil
+		}
+		near = netip.PrefixFrom(spec.Gateway, spec.Gateway.BitLen())
+	}
+	own := ownTable(number)
+	routes := []Route{{Table: own, To: near, Source: source, Link: link, Protocol: Protocol}}
+	if spec.Gateway.IsValid() {
+		routes = append(routes, Route{Table: own, To: everywhere(), Via: spec.Gateway, Source: source, Link: link, Protocol: Protocol})
+	}
+	// Two interfaces in one subnet have the same destination here; the metric keeps their routes apart.
+	return append(routes, Route{Table: SharedTable, To: near, Source: source, Link: link, Metric: number*tablesALink + 1, Protocol: Protocol})
+}
+
+// wantedRules are the rules of an interface.
+func wantedRules(spec Spec, number int) []Rule {
+	if !spec.Address.IsValid() {
+		return nil
+	}
+	from := netip.PrefixFrom(spec.Address.Addr(), spec.Address.Addr().BitLen())
+	return []Rule{
+		{Preference: prefNear, From: from, Table: ownTable(number), WithoutDefault: true, Protocol: Protocol},
+		{Preference: prefMain, From: from, Table: MainTable, WithoutDefault: true, Protocol: Protocol},
+		{Preference: prefOwn, From: from, Table: ownTable(number), Protocol: Protocol},
+	}
+}
+
+// sharedRules are the node's rules, while any interface has an address.
+func sharedRules() []Rule {
+	return []Rule{
+		{Preference: prefMainUnbound, Table: MainTable, WithoutDefault: true, Protocol: Protocol},
+		{Preference: prefShared, Table: SharedTable, Protocol: Protocol},
+	}
+}
+
+// everywhere is the destination of a default route.
+func everywhere() netip.Prefix { return netip.PrefixFrom(netip.IPv4Unspecified(), 0) }

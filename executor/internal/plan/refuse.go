@@ -1,0 +1,163 @@
+package plan
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// uses words what somebody else does with a link, which is why it must be left alone. Of a claimed link, which carries
+// our own addresses and routes, that is a master alone.
+func (d *decider) uses(link Link, claimed bool) []string {
+	var uses []string
+	if link.Master != 0 {
+		uses = append(uses, "the master "+d.linkName(link.Master))
+	}
+	if claimed {
+		return uses
+	}
+	for _, address := range link.Addresses {
+		if !address.LinkLocal {
+			uses = append(uses, "the address "+address.String())
+		}
+	}
+	for _, route := range d.kernel.Routes {
+		if route.Link == link.Index {
+			uses = append(uses, "the route "+route.text(""))
+		}
+	}
+	for _, upper := range d.kernel.Links {
+		if upper.Lower == link.Index {
+			uses = append(uses, "the upper device "+upper.Name)
+		}
+	}
+	return uses
+}
+
+func (d *decider) linkName(index int) string {
+	for _, link := range d.kernel.Links {
+		if link.Index == index {
+			return link.Name
+		}
+	}
+	return fmt.Sprintf("with index %d", index)
+}
+
+func namesOf(links []Link) []string {
+	var names []string
+	for _, link := range links {
+		names = append(names, link.Name)
+	}
+	return names
+}
+
+// sentence joins words as a sentence does, and cuts a long list.
+func sentence(words []string) string {
+	const most = 4
+	if len(words) > most {
+		words = append(words[:most-1:most-1], fmt.Sprintf("%d more", len(words)-most+1))
+	}
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:len(words)-1], ", ") + " and " + words[len(words)-1]
+}
+
+// refuseConflicts refuses items whose subnets would take over what is the node's own, and items with the address of an
+// earlier one, so that of two rows with one address the same always wins.
+func (d *decider) refuseConflicts() {
+	foreign := d.foreignAddresses()
+	gateways := d.defaultGateways()
+	for i := range d.decisions {
+		decision := &d.decisions[i]
+		if decision.Obstacle != None || !decision.Item.Spec.Address.IsValid() {
+			continue
+		}
+		address, subnet := decision.Item.Spec.Address.Addr(), decision.Item.Spec.Address.Masked()
+		if twin := d.earlierWith(address, i); twin != nil {
+			d.refusef(decision, SubnetConflict, "%s is also asked for on %s: give each NIC its own address", address, twin.Item.Key.MAC)
+			continue
+		}
+		isNodes := false
+		for _, one := range foreign {
+			isNodes = isNodes || one.subnet == subnet
+			if one.address == address {
+				d.refusef(decision, SubnetConflict, "%s is an address of %s, which is not multinic's: choose another", address, one.link)
+			}
+		}
+		// In a subnet of the node's own, its own routes go on winning.
+		if decision.Obstacle != None || isNodes {
+			continue
+		}
+		for _, one := range foreign {
+			if subnet.Contains(one.address) {
+				d.refusef(decision, SubnetConflict, "%s contains %s, an address of %s, without being its subnet (%s): correct the address or the subnet mask",
+					subnet, one.address, one.link, one.subnet)
+				break
+			}
+		}
+		for _, gateway := range gateways {
+			if decision.Obstacle == None && subnet.Contains(gateway) {
+				d.refusef(decision, SubnetConflict,
+					"%s contains %s, the node's own default gateway, without being its subnet: correct the address or the subnet mask", subnet, gateway)
+			}
+		}
+	}
+}
+
+// earlierWith is the decision on an item before the i-th that asks for an address and could have it if its NIC were
+// there and free.
+func (d *decider) earlierWith(address netip.Addr, i int) *Decision {
+	for j := range d.decisions[:i] {
+		decision := &d.decisions[j]
+		if decision.Obstacle != SpecInvalid && decision.Obstacle != Unsupported && decision.Item.Spec.Address.Addr() == address {
+			return decision
+		}
+	}
+	return nil
+}
+
+type foreignAddress struct {
+	address netip.Addr
+	subnet  netip.Prefix
+	link    string
+}
+
+// foreignAddresses are the IPv4 addresses of all links that are not ours and do not become so.
+func (d *decider) foreignAddresses() []foreignAddress {
+	var found []foreignAddress
+	for _, link := range d.kernel.Links {
+		if d.isOurs(link) || d.carriedOut[link.Index] != nil {
+			continue
+		}
+		for _, address := range link.Addresses {
+			if address.Prefix.Addr().Is4() {
+				found = append(found, foreignAddress{address.Prefix.Addr(), address.subnet(), link.Name})
+			}
+		}
+	}
+	return found
+}
+
+// subnet is what the kernel takes to be next to a link for an address: around the peer, where there is one.
+func (a Address) subnet() netip.Prefix {
+	if a.Peer.IsValid() {
+		return netip.PrefixFrom(a.Peer, a.Prefix.Bits()).Masked()
+	}
+	return a.Prefix.Masked()
+}
+
+// defaultGateways are the next hops of the node's own default routes. One that somebody has put on a link of ours is none.
+func (d *decider) defaultGateways() []netip.Addr {
+	ours := map[int]bool{}
+	for _, link := range d.kernel.Links {
+		ours[link.Index] = d.isOurs(link) || d.carriedOut[link.Index] != nil
+	}
+	var found []netip.Addr
+	for _, route := range d.kernel.Routes {
+		if route.Table == MainTable && route.To == everywhere() && route.Via.Is4() && !ours[route.Link] {
+			found = append(found, route.Via)
+		}
+	}
+	return found
+}
