@@ -1,0 +1,112 @@
+package config_test
+
+import (
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"multinic.dev/executor/internal/config"
+)
+
+// least are arguments that set no more than must be set.
+func least(further ...string) []string {
+	return append([]string{"--dispatcher=127.0.0.1:8443", "--identity=insecure", "--backend=netlink"}, further...)
+}
+
+// parse reads the settings in an environment that has nothing but what is given.
+func parse(t *testing.T, environment map[string]string, args ...string) (*config.Config, error) {
+	t.Helper()
+	for _, name := range []string{"DISPATCHER", "IDENTITY", "NODE_NAME", "BACKEND", "STATE_DIR", "HTTP_LISTEN"} {
+		value, found := environment[name]
+		t.Setenv(name, value) // So that it is put back afterwards, also where it is taken away now.
+		if !found {
+			if err := os.Unsetenv(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+
+	return config.Parse(args, "1.2.3", io.Discard, func(int) {}, func() (string, error) { return "host", nil })
+}
+
+func TestWhatIsNotSetHasItsDefault(t *testing.T) {
+	got, err := parse(t, nil, least()...)
+	want := config.Config{
+		Dispatcher: "127.0.0.1:8443", Identity: "insecure", NodeName: "host", Backend: "netlink",
+		StateDir: "/var/lib/multinic", HTTPListen: "127.0.0.1:8081",
+	}
+	if err != nil || *got != want {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+}
+
+func TestEachSettingIsReadFromTheEnvironment(t *testing.T) {
+	environment := map[string]string{
+		"DISPATCHER": "unix:/run/dispatcher", "IDENTITY": "insecure", "NODE_NAME": "worker-1", "BACKEND": "netlink",
+		"STATE_DIR": "/state", "HTTP_LISTEN": "none",
+	}
+	got, err := parse(t, environment)
+	want := config.Config{
+		Dispatcher: "unix:/run/dispatcher", Identity: "insecure", NodeName: "worker-1", Backend: "netlink", StateDir: "/state", HTTPListen: "none",
+	}
+	if err != nil || *got != want {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+	if got, err = parse(t, environment, "--node-name=flag"); err != nil || got.NodeName != "flag" {
+		t.Errorf("a flag and the environment: %+v, %v", got, err)
+	}
+}
+
+func TestABadSettingIsNamedWithItsValueAndTheRemedy(t *testing.T) {
+	long := strings.Repeat("n", 256)
+	for _, test := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"nothing", nil, "--dispatcher (DISPATCHER) is not set: write host:port, such as 127.0.0.1:8443, or unix:/path"},
+		{"no port", least("--dispatcher=localhost"), `--dispatcher (DISPATCHER) is "localhost": write host:port, such as 127.0.0.1:8443, or unix:/path`},
+		{"a port that is none", least("--dispatcher=localhost:99999"), `--dispatcher (DISPATCHER) is "localhost:99999": write host:port, such as 127.0.0.1:8443, or unix:/path`},
+		{"no path", least("--dispatcher=unix:sock"), `--dispatcher (DISPATCHER) is "unix:sock", which lacks an absolute path: write host:port, such as 127.0.0.1:8443, or unix:/path`},
+		{"plain text to elsewhere", least("--dispatcher=192.0.2.1:8443"), `--dispatcher (DISPATCHER) is "192.0.2.1:8443", and --identity=insecure sends plain text: write a loopback address, such as 127.0.0.1:8443, or unix:/path`},
+		{"plain text to a name", least("--dispatcher=dispatcher:8443"), `--dispatcher (DISPATCHER) is "dispatcher:8443", and --identity=insecure sends plain text: write a loopback address, such as 127.0.0.1:8443, or unix:/path`},
+		{"no identity", []string{"--dispatcher=localhost:1"}, "--identity (IDENTITY) is not set: write insecure, the only one that this version has"},
+		{"an identity to come", least("--identity=mtls"), `--identity (IDENTITY) is "mtls": write insecure, the only one that this version has`},
+		{"no backend", []string{"--dispatcher=localhost:1", "--identity=insecure"}, "--backend (BACKEND) is not set: write netlink, the only one that this version has"},
+		{"a backend to come", least("--backend=netplan"), `--backend (BACKEND) is "netplan": write netlink, the only one that this version has`},
+		{"a long name", least("--node-name=" + long), `--node-name (NODE_NAME) is "` + long + `": write a name of at most 255 bytes of UTF-8`},
+		{"no directory", least("--state-dir="), "--state-dir (STATE_DIR) is empty: write a directory, such as /var/lib/multinic"},
+		{"no HTTP address", least("--http-listen=8081"), `--http-listen (HTTP_LISTEN) is "8081": write host:port, such as 127.0.0.1:8081, or none`},
+		{"an unknown flag", least("--mode=observe"), "unknown flag --mode: see --help"},
+		{"a word", least("now"), "unexpected argument now: see --help"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := parse(t, nil, test.args...)
+			if err == nil || err.Error() != test.want {
+				t.Errorf("got %+v, %v\nwant: %s", got, err, test.want)
+			}
+		})
+	}
+}
+
+func TestAHostWithoutANameIsSaid(t *testing.T) {
+	t.Setenv("NODE_NAME", "")
+	_, err := config.Parse(least(), "1.2.3", io.Discard, nil, func() (string, error) { return "", errors.New("it has none") })
+	const want = "--node-name (NODE_NAME) is not set and the host's name cannot be read (it has none): write the node's name"
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v, want: %s", err, want)
+	}
+}
+
+func TestVersionAndHelpArePrinted(t *testing.T) {
+	for flag, want := range map[string]string{"--version": "multinic-executor 1.2.3\n", "--help": "Usage: multinic-executor [flags]"} {
+		var out strings.Builder
+		exited := -1
+		_, _ = config.Parse([]string{flag}, "1.2.3", &out, func(code int) { exited = code }, func() (string, error) { return "host", nil })
+		if exited != 0 || !strings.HasPrefix(out.String(), want) {
+			t.Errorf("%s: exit %d, printed:\n%s", flag, exited, out.String())
+		}
+	}
+}

@@ -1,0 +1,61 @@
+package statedir_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"multinic.dev/executor/internal/statedir"
+)
+
+func TestAMissingDirectoryIsMadeForItsOwnerOnly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lib", "multinic")
+	dir, err := statedir.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := dir.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o700 {
+		t.Errorf("its mode is %v", info.Mode())
+	}
+}
+
+func TestADirectoryBelongsToOneExecutorAtATime(t *testing.T) {
+	path := t.TempDir()
+	first, err := statedir.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "another executor is using it: stop that one, or choose another directory"
+	if _, err := statedir.Open(path); err == nil || err.Error() != want {
+		t.Errorf("a second one: %v, want: %s", err, want)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	second, err := statedir.Open(path)
+	if err != nil {
+		t.Fatalf("after the first has gone: %v", err)
+	}
+	if err := second.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWhatIsNoDirectoryIsAnError(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := statedir.Open(path); err == nil {
+		t.Error("a file was taken for a directory")
+	}
+}

@@ -1,0 +1,52 @@
+package wire
+
+import (
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"multinic.dev/executor/internal/plan"
+	"multinic.dev/executor/internal/work"
+	multinicv1 "multinic.dev/proto/multinic/v1"
+)
+
+// FromReport makes the message that a report is on a stream. A report of another stream's set says what the node has all
+// the same, but neither under which generation it was verified nor of which revision it speaks: both are names that
+// only the dispatcher of that stream gave.
+func FromReport(report work.Report, stream uint64, facts *multinicv1.NodeFacts) *multinicv1.NodeReport {
+	message := &multinicv1.NodeReport{Facts: facts}
+	for _, result := range report.Results {
+		its := fromResult(result)
+		switch {
+		case report.Generation.Stream != stream:
+			its.Revision = ""
+		case result.Ready() && result.Revision != "":
+			its.VerifiedGeneration = report.Generation.Number
+		}
+		message.Results = append(message.Results, its)
+	}
+
+	return message
+}
+
+func fromResult(result work.Result) *multinicv1.WorkResult {
+	message := &multinicv1.WorkResult{
+		Key:      &multinicv1.Key{MacAddress: result.Key.MAC, VlanId: uint32(result.Key.VLAN)},
+		Revision: result.Revision, State: result.State(), Reason: result.Problem.Reason, Message: result.Problem.Message,
+		InterfaceName: result.Name, Observed: fromObserved(result.Observed), Attempts: result.Attempts,
+	}
+	if !result.NextRetry.IsZero() {
+		message.NextRetry = timestamppb.New(result.NextRetry)
+	}
+
+	return message
+}
+
+func fromObserved(observed *plan.Observed) *multinicv1.Observed {
+	if observed == nil {
+		return nil
+	}
+
+	return &multinicv1.Observed{
+		LinkIndex: uint32(observed.Link), Up: observed.Up, Mtu: uint32(observed.MTU),
+		Addresses: observed.Addresses, Routes: observed.Routes, Rules: observed.Rules,
+	}
+}
