@@ -1,0 +1,180 @@
+// Package program runs the two programs of this repository, and any other, as processes that a test can stop, kill and read.
+package program
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Programs are the paths of the two programs.
+type Programs struct{ Dispatcher, Executor string }
+
+// Build builds both programs with the race detector into a folder. It belongs into a suite's TestMain, since it takes its time.
+func Build(ctx context.Context, dir string) (Programs, error) {
+	built := Programs{Dispatcher: filepath.Join(dir, "multinic-dispatcher"), Executor: filepath.Join(dir, "multinic-executor")}
+	for module, path := range map[string]string{"dispatcher": built.Dispatcher, "executor": built.Executor} {
+		build := exec.CommandContext(ctx, "go", "build", "-race", "-buildvcs=false", "-ldflags=-X main.version=lab", "-o", path, ".")
+		build.Dir = filepath.Join("..", "..", module)
+		build.Env = append(os.Environ(), "GOWORK=off")
+		if said, err := build.CombinedOutput(); err != nil {
+			return Programs{}, fmt.Errorf("build the %s: %w: %s", module, err, said)
+		}
+	}
+
+	return built, nil
+}
+
+// endTimeout is how long a program may take to end when it is asked to: longer than the dispatcher gives sessions and commits.
+const endTimeout = 30 * time.Second
+
+// Process is a program that was started. Its methods are safe for concurrent use.
+type Process struct {
+	name  string
+	cmd   *exec.Cmd
+	ended chan struct{} // closed once it has been waited for
+	log   *log
+}
+
+// Start starts a command; its name is for messages. What it prints is kept. It is killed when this process ends.
+func Start(name string, cmd *exec.Cmd) (*Process, error) {
+	p := &Process{name: name, cmd: cmd, ended: make(chan struct{}), log: &log{}}
+	cmd.Stdout, cmd.Stderr = p.log, p.log
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	started := make(chan error)
+	go func() {
+		// Pdeathsig is bound to the thread that forks: this one waits for as long as the program runs.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		defer close(p.ended)
+		if err := cmd.Start(); err != nil {
+			started <- fmt.Errorf("start %s: %w", name, err)
+
+			return
+		}
+		started <- nil
+		_ = cmd.Wait() // ExitCode tells.
+	}()
+	if err := <-started; err != nil {
+		<-p.ended
+
+		return nil, err
+	}
+
+	return p, nil
+}
+
+// Log is what the program has printed so far, on stdout and stderr.
+func (p *Process) Log() string { return p.log.String() }
+
+// Wait waits until the program has ended by itself, and returns its exit code; -1 when a signal ended it.
+func (p *Process) Wait(within time.Duration) (int, error) {
+	late := time.NewTimer(within)
+	defer late.Stop()
+	select {
+	case <-p.ended:
+		return p.cmd.ProcessState.ExitCode(), nil
+	case <-late.C:
+		return 0, fmt.Errorf("%s has not ended within %v", p.name, within)
+	}
+}
+
+// Running says whether the program has not ended yet.
+func (p *Process) Running() bool {
+	select {
+	case <-p.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// Stop asks the program to end, and waits. That it had ended already, or does not end in good order, is an error.
+func (p *Process) Stop() error {
+	if !p.Running() {
+		return fmt.Errorf("%s ended by itself with code %d", p.name, p.cmd.ProcessState.ExitCode())
+	}
+	if err := p.signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	code, err := p.Wait(endTimeout)
+	if err != nil {
+		return errors.Join(err, p.Kill())
+	}
+	if code != 0 {
+		return fmt.Errorf("%s ended with code %d", p.name, code)
+	}
+
+	return nil
+}
+
+// Kill ends the program at once, as a crash would.
+func (p *Process) Kill() error {
+	if err := p.signal(syscall.SIGKILL); err != nil {
+		return err
+	}
+	<-p.ended
+
+	return nil
+}
+
+// Pause stops the program in its tracks until Resume.
+func (p *Process) Pause() error { return p.signal(syscall.SIGSTOP) }
+
+// Resume lets a paused program go on.
+func (p *Process) Resume() error { return p.signal(syscall.SIGCONT) }
+
+func (p *Process) signal(sig syscall.Signal) error {
+	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("send %v to %s: %w", sig, p.name, err)
+	}
+
+	return nil
+}
+
+// Scandal is the first line of a log that no program may print, or nothing: a panic, or a data race.
+func (p *Process) Scandal() string {
+	for line := range strings.Lines(p.Log()) {
+		for _, word := range []string{"panic: ", "fatal error: ", "WARNING: DATA RACE", "a call panicked"} {
+			if strings.Contains(line, word) {
+				return strings.TrimSpace(line)
+			}
+		}
+	}
+
+	return ""
+}
+
+// log keeps what a program prints.
+type log struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+// Write keeps more.
+func (l *log) Write(more []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	return l.text.Write(more)
+}
+
+// String is all of it.
+func (l *log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	return l.text.String()
+}
