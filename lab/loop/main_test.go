@@ -1,0 +1,35 @@
+// Package loop_test holds both programs together to what a fleet promises, against a real database and real kernels.
+package loop_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"testing"
+
+	"multinic.dev/lab/fleet"
+	"multinic.dev/lab/program"
+	"multinic.dev/testbed/sandbox"
+)
+
+// programs are built once for all tests.
+var programs program.Programs
+
+func TestMain(m *testing.M) {
+	sandbox.Main(m, func() (func() error, error) {
+		dir, err := os.MkdirTemp("", "programs-")
+		if err != nil {
+			return nil, err
+		}
+		if programs, err = program.Build(context.Background(), dir); err != nil {
+			return nil, errors.Join(err, os.RemoveAll(dir))
+		}
+		return func() error { return os.RemoveAll(dir) }, nil
+	})
+}
+
+// newFleet makes a fleet with a database and nothing else yet.
+func newFleet(t *testing.T) *fleet.Fleet {
+	t.Helper()
+	return fleet.New(t, fleet.Settings{Programs: programs})
+}
