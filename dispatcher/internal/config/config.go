@@ -21,8 +21,8 @@ type Config struct {
 	DBPort         int           `name:"db-port" env:"DB_PORT" default:"3306" help:"Its port."`
 	DBUser         string        `name:"db-user" env:"DB_USER" required:"" help:"Account that may SELECT multi_interface and UPDATE its netplan_success."`
 	DBName         string        `name:"db-name" env:"DB_NAME" required:"" help:"Database that has the table multi_interface."`
-	DBPasswordFile string        `name:"db-password-file" env:"DB_PASSWORD_FILE" help:"File with its password, read at each new connection. Or set DB_PASSWORD."`
-	Identity       string        `name:"identity" env:"IDENTITY" required:"" help:"How callers prove who they are; insecure: not at all, among loopback and unix sockets."`
+	DBPasswordFile string        `name:"db-password-file" env:"DB_PASSWORD_FILE" help:"File with its password, read at each new connection. Or DB_PASSWORD."`
+	Identity       string        `name:"identity" env:"IDENTITY" required:"" help:"How callers prove who they are; insecure: not at all, for loopback alone."`
 	Listen         string        `name:"listen" env:"LISTEN" default:":8443" help:"Where gRPC is served: host:port or unix:/path."`
 	HTTPListen     string        `name:"http-listen" env:"HTTP_LISTEN" default:":8080" help:"Where /metrics, /healthz and /readyz are served."`
 	PollInterval   time.Duration `name:"poll-interval" env:"POLL_INTERVAL" default:"1s" help:"Time from one look at the table to the next."`
