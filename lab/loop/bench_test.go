@@ -50,8 +50,9 @@ func BenchmarkRowToFlag(b *testing.B) {
 			began = time.Now()
 			execute("UPDATE multi_interface SET netplan_success = 2")
 			updates = append(updates, time.Since(began))
-			// A sixtieth of the interval further each time, so that the rows come at all times between two polls.
-			<-time.After(poll / rows * time.Duration(i%7))
+			// A commit ends soon after a poll: without a wait, each row would come just after one. So they come at all times
+			// between two polls, in an order that looks random (seven and sixty have no common divisor).
+			<-time.After(poll * time.Duration(i*7%rows) / rows)
 		}
 		slices.Sort(took)
 		slices.Sort(updates)

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,11 +20,13 @@ import (
 // Programs are the paths of the two programs.
 type Programs struct{ Dispatcher, Executor string }
 
-// Build builds both programs with the race detector into a folder. It belongs into a suite's TestMain, since it takes its time.
+// Build builds both programs into a folder, with the race detector if the caller has it. It belongs into a suite's TestMain, since
+// it takes its time.
 func Build(ctx context.Context, dir string) (Programs, error) {
 	built := Programs{Dispatcher: filepath.Join(dir, "multinic-dispatcher"), Executor: filepath.Join(dir, "multinic-executor")}
 	for module, path := range map[string]string{"dispatcher": built.Dispatcher, "executor": built.Executor} {
-		build := exec.CommandContext(ctx, "go", "build", "-race", "-buildvcs=false", "-ldflags=-X main.version=lab", "-o", path, ".")
+		arguments := slices.Concat([]string{"build", "-buildvcs=false", "-ldflags=-X main.version=lab", "-o", path}, raceFlags(), []string{"."})
+		build := exec.CommandContext(ctx, "go", arguments...)
 		build.Dir = filepath.Join("..", "..", module)
 		build.Env = append(os.Environ(), "GOWORK=off")
 		if said, err := build.CombinedOutput(); err != nil {
