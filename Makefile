@@ -11,8 +11,14 @@ MAKEFLAGS += --warn-undefined-variables --no-builtin-rules --no-print-directory
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 modules := proto dispatcher executor testbed lab
+programs := multinic-dispatcher multinic-executor
 scripts := dev .ci/run tools/install
 
+# What --version prints. An archive without git's data has none.
+version := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+# KEEP=1 makes the demo leave its fleet running, to be looked at.
+KEEP ?=
 # Further arguments for go test, such as TESTFLAGS='-run TestName -v'; and which packages.
 TESTFLAGS ?=
 PACKAGES ?= work
@@ -24,11 +30,33 @@ tools = tools=$$(tools/install $(1))
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
+.PHONY: build
+build: $(programs) ## build both programs into bin/; needs nothing but Go
+
+# Each from its own module alone, as an image build does it, so that the workspace cannot hide a missing requirement.
+.PHONY: $(programs)
+$(programs): multinic-%:
+	cd $* && CGO_ENABLED=0 GOWORK=off go build -trimpath -buildvcs=false -ldflags '-X main.version=$(version)' -o ../bin/$@ .
+
+.PHONY: grpcurl
+grpcurl: ## put the pinned grpcurl into bin/
+	@mkdir -p bin
+	@$(call tools,grpcurl); ln -sfn "$$tools/grpcurl" bin/grpcurl
+
+.PHONY: demo
+demo: build $(if $(KEEP),grpcurl) ## a database, a dispatcher and three nodes on this machine; KEEP=1 leaves them running
+	cd lab && go build -buildvcs=false -o ../bin/multinic-demo ./demo
+	KEEP=$(KEEP) bin/multinic-demo
+
 # One run over the whole workspace, so that there is one summary at the end.
 .PHONY: test
 test: ## run every test with the race detector
 	@$(call tools,buf gotestsum); set -x; \
 	BUF="$$tools/buf" "$$tools/gotestsum" --format pkgname-and-test-fails -- -race -timeout 20m $(TESTFLAGS) $(PACKAGES)
+
+.PHONY: bench
+bench: ## measure, and print the figures
+	cd lab && go test -run '^$$' -bench . -benchtime 1x -timeout 30m $(TESTFLAGS) ./loop
 
 .PHONY: check
 check: lint check-generated test ## all that must pass before a change is handed in
@@ -84,3 +112,7 @@ check-generated: ## prove that the generated code is what the protocol generates
 .PHONY: baseline
 baseline: ## make the protocol as it is now the one that later changes must not break
 	@$(call tools,buf); "$$tools/buf" build --exclude-source-info --output proto/baseline.binpb
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin

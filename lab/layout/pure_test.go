@@ -16,6 +16,9 @@ func TestPureRooms(t *testing.T) {
 		neighbours      []string
 	}{
 		{"dispatcher", "multinic.dev/dispatcher/internal/row", nil},
+		{"dispatcher", "multinic.dev/dispatcher/internal/inventory", []string{"multinic.dev/dispatcher/internal/row"}},
+		{"executor", "multinic.dev/executor/internal/plan", nil},
+		{"executor", "multinic.dev/executor/internal/work", []string{"multinic.dev/executor/internal/plan", "multinic.dev/proto/multinic/v1"}},
 	} {
 		t.Run(room.pattern, func(t *testing.T) {
 			packages, err := layout.Packages(t.Context(), filepath.Join("..", "..", room.module), room.pattern, false)
