@@ -48,14 +48,19 @@ demo: build $(if $(KEEP),grpcurl) ## a database, a dispatcher and three nodes on
 	cd lab && go build -buildvcs=false -o ../bin/multinic-demo ./demo
 	KEEP=$(KEEP) bin/multinic-demo
 
+# What the tests build, they build where there is no network.
+.PHONY: modules
+modules:
+	@go mod download
+
 # One run over the whole workspace, so that there is one summary at the end.
 .PHONY: test
-test: ## run every test with the race detector
-	@$(call tools,buf gotestsum); set -x; \
-	BUF="$$tools/buf" "$$tools/gotestsum" --format pkgname-and-test-fails -- -race -timeout 20m $(TESTFLAGS) $(PACKAGES)
+test: modules ## run every test with the race detector
+	@$(call tools,buf gotestsum grpcurl); set -x; \
+	BUF="$$tools/buf" GRPCURL="$$tools/grpcurl" "$$tools/gotestsum" --format pkgname-and-test-fails -- -race -timeout 20m $(TESTFLAGS) $(PACKAGES)
 
 .PHONY: bench
-bench: ## measure, and print the figures
+bench: modules ## measure, and print the figures
 	cd lab && go test -run '^$$' -bench . -benchtime 1x -timeout 30m $(TESTFLAGS) ./loop
 
 .PHONY: check

@@ -19,7 +19,7 @@ func grpcurl(t *testing.T, arguments ...string) (string, error) {
 		install.Stderr = os.Stderr
 		folder, err := install.Output()
 		if err != nil {
-			t.Fatalf("build grpcurl: %v", err)
+			t.Fatalf("build grpcurl, for which there is no network in here (make test does it before): %v", err)
 		}
 		path = filepath.Join(strings.TrimSpace(string(folder)), "grpcurl")
 	}

@@ -28,7 +28,6 @@ func Build(ctx context.Context, dir string) (Programs, error) {
 		arguments := slices.Concat([]string{"build", "-buildvcs=false", "-ldflags=-X main.version=lab", "-o", path}, raceFlags(), []string{"."})
 		build := exec.CommandContext(ctx, "go", arguments...)
 		build.Dir = filepath.Join("..", "..", module)
-		build.Env = append(os.Environ(), "GOWORK=off")
 		if said, err := build.CombinedOutput(); err != nil {
 			return Programs{}, fmt.Errorf("build the %s: %w: %s", module, err, said)
 		}
