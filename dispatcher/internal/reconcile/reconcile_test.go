@@ -49,6 +49,18 @@ func (f *table) Reread(nodes ...string) {
 	f.reread = append(f.reread, nodes...)
 }
 
+// hold makes commits wait until the function that it returns is called.
+func (f *table) hold() (release func()) {
+	held := make(chan struct{})
+	f.answer = func(_ context.Context, rows []row.Row) ([]bool, error) {
+		<-held
+
+		return slices.Repeat([]bool{true}, len(rows)), nil
+	}
+
+	return func() { close(held) }
+}
+
 func (f *table) seen() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -109,15 +121,9 @@ func proof(work *multinicv1.WorkSet) *multinicv1.NodeReport {
 }
 
 func TestWhatIsProvedWhileACommitIsUnderWayGoesTogetherInTheNext(t *testing.T) {
-	var release chan struct{} // made in the bubble of virtual time
 	f := &table{}
-	f.answer = func(_ context.Context, rows []row.Row) ([]bool, error) {
-		<-release
-
-		return slices.Repeat([]bool{true}, len(rows)), nil
-	}
 	run(t, f, func(r *reconcile.Reconciler, _ func()) {
-		release = make(chan struct{})
+		release := f.hold()
 		r.Changed(picture(aRow("a", 1), aRow("b", 2), aRow("c", 3)))
 		for _, node := range []string{"a", "b", "c"} {
 			session, work := open(t, r, node)
@@ -127,7 +133,7 @@ func TestWhatIsProvedWhileACommitIsUnderWayGoesTogetherInTheNext(t *testing.T) {
 		if got := f.seen(); got != "[[1]] []" {
 			t.Errorf("while the first commit is under way: %s", got)
 		}
-		close(release)
+		release()
 		synctest.Wait()
 		f.mu.Lock()
 		slices.Sort(f.commits[1])
@@ -139,15 +145,9 @@ func TestWhatIsProvedWhileACommitIsUnderWayGoesTogetherInTheNext(t *testing.T) {
 }
 
 func TestABatchHasAThousandRowsOrAFewMore(t *testing.T) {
-	var release chan struct{} // made in the bubble of virtual time
 	f := &table{}
-	f.answer = func(_ context.Context, rows []row.Row) ([]bool, error) {
-		<-release
-
-		return slices.Repeat([]bool{true}, len(rows)), nil
-	}
 	run(t, f, func(r *reconcile.Reconciler, _ func()) {
-		release = make(chan struct{})
+		release := f.hold()
 		var rows []row.Row
 		for i := range int64(2500) {
 			rows = append(rows, aRow(fmt.Sprint("node", i/10), i+1))
@@ -157,7 +157,7 @@ func TestABatchHasAThousandRowsOrAFewMore(t *testing.T) {
 			session, work := open(t, r, fmt.Sprint("node", i))
 			r.Report(session, proof(work))
 		}
-		close(release)
+		release()
 		synctest.Wait()
 		var sizes []int
 		for _, batch := range f.commits {
