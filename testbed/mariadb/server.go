@@ -11,8 +11,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -114,7 +114,7 @@ func Open(ctx context.Context, dir string, opts ...Option) (*Server, error) {
 	s.root = Account{User: "admin", Password: rand.Text(), Database: database}
 	s.controller = Account{User: "controller", Password: rand.Text(), Database: database}
 	s.dispatcher = Account{User: "dispatcher", Password: rand.Text(), Database: database}
-	if err := s.Restart(); err != nil { //nolint:contextcheck // The server outlives the call.
+	if err := s.Restart(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	if err := s.Exec(ctx, s.setUp()); err != nil {
@@ -123,14 +123,19 @@ func Open(ctx context.Context, dir string, opts ...Option) (*Server, error) {
 	return s, nil
 }
 
-// freePort finds a loopback port that nothing listens on. In a sandbox nobody else can take it before the server does.
+// freePort finds a loopback port that nothing listens on. It lies below those that the kernel gives to clients (32768 and
+// up): while the server is stopped, a client that dials one of those can get that same port, and then is connected to itself.
 func freePort() (int, error) {
-	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
+	const lowest, number, attempts = 10000, 20000, 100
+	var err error
+	for range attempts {
+		port := lowest + mathrand.IntN(number)
+		var l *net.TCPListener
+		if l, err = net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port}); err == nil {
+			return port, l.Close()
+		}
 	}
-	port := netip.MustParseAddrPort(l.Addr().String()).Port()
-	return int(port), l.Close()
+	return 0, fmt.Errorf("find a free port: %w", err)
 }
 
 // Host is the address that the server listens on.
