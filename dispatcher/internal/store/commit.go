@@ -38,8 +38,11 @@ func (s *Store) Commit(ctx context.Context, rows []row.Row) (committed []bool, e
 	}
 	if err := s.commit(ctx, t, rows, deadline, committed); err != nil {
 		clear(committed)
+		if outdated(err) {
+			s.table.Store(nil)
+		}
 
-		return committed, s.explain(err, "")
+		return committed, s.explain(err)
 	}
 	s.look(rows)
 
@@ -57,20 +60,13 @@ func (s *Store) look(rows []row.Row) {
 }
 
 func (s *Store) commit(ctx context.Context, t *table, rows []row.Row, deadline time.Time, committed []bool) (err error) {
-	// The table's writer must not wait for gaps between rows, which REPEATABLE READ locks: it is the exception.
-	options := &sql.TxOptions{Isolation: sql.LevelReadCommitted}
-	if t.repeatable {
-		options.Isolation = sql.LevelRepeatableRead
-	}
-	transaction, err := s.db.BeginTx(ctx, options)
+	transaction, err := s.db.BeginTx(ctx, t.writing())
 	if err != nil {
 		return fmt.Errorf("begin a commit: %w", err)
 	}
 	defer func() {
 		if err != nil {
-			if undone := transaction.Rollback(); !errors.Is(undone, sql.ErrTxDone) {
-				err = errors.Join(err, undone)
-			}
+			_ = transaction.Rollback() // It fails only where the connection broke, and then the server rolls back.
 		}
 	}()
 	until, err := serverDeadline(ctx, transaction, deadline)
@@ -87,6 +83,16 @@ func (s *Store) commit(ctx context.Context, t *table, rows []row.Row, deadline t
 	return nil
 }
 
+// writing are the options of a transaction that writes. The table's writer must not wait for gaps between rows, which
+// REPEATABLE READ locks: it is the exception, since a log of statements does not allow READ COMMITTED.
+func (t *table) writing() *sql.TxOptions {
+	if t.logged {
+		return &sql.TxOptions{Isolation: sql.LevelRepeatableRead}
+	}
+
+	return &sql.TxOptions{Isolation: sql.LevelReadCommitted}
+}
+
 // serverDeadline says what the server's clock will show, at the latest, at the deadline of ours. The reply is as old as it
 // may be: had the server stood still before it came here, the result lies in the past, and nothing will be set.
 func serverDeadline(ctx context.Context, transaction *sql.Tx, deadline time.Time) (int64, error) {
@@ -101,7 +107,12 @@ func serverDeadline(ctx context.Context, transaction *sql.Tx, deadline time.Time
 // set does the compare-and-set of all rows, in the order of their ids, in which their writer goes through them too: in
 // any other order, each could wait for the other.
 func set(ctx context.Context, transaction *sql.Tx, t *table, rows []row.Row, until int64, committed []bool) (err error) {
-	statement, err := transaction.PrepareContext(ctx, t.commit())
+	one := setCompared
+	text := t.commit()
+	if t.logged {
+		one, text = setHeldRow, t.hold()
+	}
+	statement, err := transaction.PrepareContext(ctx, text)
 	if err != nil {
 		return fmt.Errorf("prepare to set netplan_success: %w", err)
 	}
@@ -112,21 +123,41 @@ func set(ctx context.Context, transaction *sql.Tx, t *table, rows []row.Row, unt
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(rows[a].ID, rows[b].ID) })
 	for _, i := range order {
-		result, err := statement.ExecContext(ctx, t.arguments(rows[i], until)...)
-		if err != nil {
+		if committed[i], err = one(ctx, transaction, statement, t.arguments(rows[i], until)); err != nil {
 			return fmt.Errorf("set netplan_success of row %d: %w", rows[i].ID, err)
 		}
-		found, err := result.RowsAffected()
-		if err != nil {
-			return fmt.Errorf("set netplan_success of row %d: %w", rows[i].ID, err)
-		}
-		committed[i] = found == 1
 	}
 
 	return nil
 }
 
-// arguments are those of commit: columns that the table has not are not compared.
+// setCompared compares and sets a row in one statement.
+func setCompared(ctx context.Context, _ *sql.Tx, commit *sql.Stmt, arguments []any) (bool, error) {
+	result, err := commit.ExecContext(ctx, arguments...)
+	if err != nil {
+		return false, err //nolint:wrapcheck // wrapped by the caller, with the row
+	}
+	found, err := result.RowsAffected()
+
+	return found == 1, err //nolint:wrapcheck // wrapped by the caller, with the row
+}
+
+// setHeldRow compares and locks a row, then sets it: the clock that is asked in the comparison is another one where the log's
+// statements are executed again, and later.
+func setHeldRow(ctx context.Context, transaction *sql.Tx, hold *sql.Stmt, arguments []any) (bool, error) {
+	var id int64
+	switch err := hold.QueryRowContext(ctx, arguments...).Scan(&id); {
+	case errors.Is(err, sql.ErrNoRows):
+		return false, nil
+	case err != nil:
+		return false, err //nolint:wrapcheck // wrapped by the caller, with the row
+	}
+	_, err := transaction.ExecContext(ctx, setHeld, id)
+
+	return err == nil, err //nolint:wrapcheck // wrapped by the caller, with the row
+}
+
+// arguments are those of asRead: columns that the table has not are not compared.
 func (t *table) arguments(one row.Row, until int64) []any {
 	arguments := []any{one.ID}
 	expressions := t.columns()

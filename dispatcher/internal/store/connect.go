@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"time"
 
 	"github.com/go-sql-driver/mysql"
 )
@@ -42,9 +43,10 @@ type connector struct{ config Config }
 
 var _ driver.Connector = &connector{}
 
-// isolation is said at each connection: a server whose default is READ UNCOMMITTED would show rows that never were.
-// Under READ COMMITTED every single statement still sees one moment, and no statement here needs another to agree.
-const isolation = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
+// transactions is said at each connection: a server whose default is READ UNCOMMITTED would show rows that never were, and
+// one whose default is READ ONLY would never commit. Under READ COMMITTED every single statement still sees one moment,
+// and no statement here needs another to agree.
+const transactions = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE"
 
 // Connect makes a connection, with the password as it is now.
 func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
@@ -64,7 +66,7 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if !ok {
 		return nil, errors.Join(errors.New("the database driver cannot execute statements"), connection.Close())
 	}
-	if _, err := execer.ExecContext(ctx, isolation, nil); err != nil {
+	if _, err := execer.ExecContext(ctx, transactions, nil); err != nil {
 		return nil, errors.Join(err, connection.Close())
 	}
 
@@ -94,6 +96,8 @@ func (c *connector) settings() (*mysql.Config, error) {
 		"time_zone": "'+00:00'",
 		// A row that cannot be converted must not make the statement fail for all others.
 		"sql_mode": "''",
+		// Seconds, for a table that is locked or altered. The server gives up before we do, and says why.
+		"lock_wait_timeout": strconv.Itoa(max(1, int(c.config.ReplyTimeout/(2*time.Second)))),
 		// Seconds. Whoever holds a row longer is about to change it: a commit then fails rather than waits.
 		"innodb_lock_wait_timeout": "2",
 	}
@@ -103,8 +107,8 @@ func (c *connector) settings() (*mysql.Config, error) {
 	if c.config.Password != nil {
 		password, err := c.config.Password()
 		if err != nil {
-			return nil, &SetupError{Message: "the password of the database account cannot be had: " + err.Error() +
-				"; set DB_PASSWORD, or --db-password-file to a file that can be read", cause: err}
+			return nil, &SetupError{Message: oneLine("the password of the database account cannot be had: " + err.Error() +
+				"; set DB_PASSWORD, or --db-password-file to a file that can be read"), cause: err}
 		}
 		settings.Passwd = password
 	}

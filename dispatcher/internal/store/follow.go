@@ -35,7 +35,7 @@ func (s *Store) Follow(ctx context.Context, interval time.Duration, follower Fol
 		case ctx.Err() != nil:
 		case err != nil:
 			s.table.Store(nil)
-			follower.Failed(s.explain(err, ""))
+			follower.Failed(s.explain(err))
 			due = time.Time{}
 			wait(ctx, retry, nil)
 			retry = min(2*retry, lastRetry)

@@ -13,53 +13,83 @@ import (
 func (s *Store) inspect(ctx context.Context) (*table, error) {
 	connection, err := s.db.Conn(ctx)
 	if err != nil {
-		return nil, s.explain(err, "")
+		return nil, s.explain(err)
 	}
 	defer func() { _ = connection.Close() }() // back to the pool; what failed was said by what was asked on it
 
-	var account, format string
-	var readOnly bool
-	if err := connection.QueryRowContext(ctx, "SELECT CURRENT_USER(), @@global.read_only, IF(@@global.log_bin, @@global.binlog_format, '')").
-		Scan(&account, &readOnly, &format); err != nil {
-		return nil, s.explain(err, "")
-	}
-	if readOnly {
-		return nil, s.readOnly()
-	}
-	if err := ask(ctx, connection, "SELECT 1 FROM "+interfaces+" WHERE FALSE"); err != nil {
-		return nil, s.explain(err, account)
-	}
-	columns, err := s.columns(ctx, connection)
+	found, err := s.inspectOn(ctx, connection)
 	if err != nil {
-		return nil, s.explain(err, account)
-	}
-	found, missing := arrange(columns)
-	if missing != "" {
-		return nil, &SetupError{Message: fmt.Sprintf(
-			"%s, or the account may not SELECT it: alter the table, or choose another database with --db-name (now %s), or %s",
-			missing, s.config.Database, s.grant(account))}
-	}
-	found.repeatable = format == "STATEMENT"
-	for _, statement := range []string{found.rows("FALSE"), "UPDATE " + interfaces + " SET netplan_success = 1 WHERE FALSE"} {
-		if err := ask(ctx, connection, statement); err != nil {
-			return nil, s.explain(err, account)
-		}
+		return nil, s.explain(err)
 	}
 	s.table.Store(found)
 
 	return found, nil
 }
 
-// ask executes a statement that is about no row, to see whether it is allowed.
-func ask(ctx context.Context, connection *sql.Conn, statement string) error {
-	_, err := connection.ExecContext(ctx, statement)
+func (s *Store) inspectOn(ctx context.Context, connection *sql.Conn) (*table, error) {
+	var account, format string
+	var readOnly bool
+	if err := connection.QueryRowContext(ctx, "SELECT CURRENT_USER(), "+isReadOnly+", IF(@@global.log_bin, @@global.binlog_format, '')").
+		Scan(&account, &readOnly, &format); err != nil {
+		return nil, fmt.Errorf("ask for the server's settings: %w", err)
+	}
+	s.account.Store(account)
+	if readOnly {
+		return nil, s.readOnly(nil)
+	}
+	// Of all columns: information_schema hides those that the account may not read, and a hidden deleted_at would make all
+	// deleted rows living ones.
+	all := "SELECT * FROM " + interfaces + " WHERE FALSE" //nolint:unqueryvet // It is the right to all of them that is asked for.
+	if err := ask(ctx, connection, all); err != nil {
+		return nil, err
+	}
+	columns, err := s.columns(ctx, connection)
+	if err != nil {
+		return nil, err
+	}
+	found, missing := arrange(columns)
+	if missing.what != "" {
+		remedy := fmt.Sprintf("alter the table, or set --db-name (now %s) to the database that has the right one", s.config.Database)
+		if missing.hidden != "" {
+			remedy += ", or " + s.grant(missing.hidden)
+		}
+
+		return nil, &SetupError{Message: oneLine(missing.what + ": " + remedy)}
+	}
+	found.logged = format == "STATEMENT"
+	if err := ask(ctx, connection, found.rows("FALSE")); err != nil {
+		return nil, err
+	}
+
+	return found, mayWrite(ctx, connection, found)
+}
+
+// isReadOnly is a server's read_only, which is a number or a word: other words than OFF do not allow to write either.
+const isReadOnly = "CAST(@@global.read_only AS CHAR) NOT IN ('0', 'OFF')"
+
+// mayWrite proves that the flag may be set, in a transaction like that of a commit, by setting it in no row.
+func mayWrite(ctx context.Context, connection *sql.Conn, t *table) error {
+	transaction, err := connection.BeginTx(ctx, t.writing())
+	if err != nil {
+		return fmt.Errorf("begin to ask for the right to write: %w", err)
+	}
+	defer func() { _ = transaction.Rollback() }() // there is nothing in it
+	_, err = transaction.ExecContext(ctx, "UPDATE "+interfaces+" SET netplan_success = 1 WHERE FALSE")
+
+	return err //nolint:wrapcheck // explained by the caller, by kind
+}
+
+// ask executes a query for no row, to see whether it is allowed.
+func ask(ctx context.Context, connection *sql.Conn, query string) error {
+	_, err := connection.ExecContext(ctx, query)
 
 	return err //nolint:wrapcheck // explained by the caller, by kind
 }
 
 func (s *Store) columns(ctx context.Context, connection *sql.Conn) (columns []column, err error) {
 	result, err := connection.QueryContext(ctx,
-		"SELECT LOWER(table_name), LOWER(column_name), COALESCE(character_set_name, ''), COALESCE(character_octet_length, 0)"+
+		"SELECT LOWER(table_name), LOWER(column_name), LOWER(data_type), COALESCE(character_set_name, ''),"+
+			" COALESCE(collation_name, ''), COALESCE(character_octet_length, 0)"+
 			" FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name IN ('"+interfaces+"', '"+subnets+"')")
 	if err != nil {
 		return nil, err //nolint:wrapcheck // explained by the caller, by kind
@@ -67,7 +97,7 @@ func (s *Store) columns(ctx context.Context, connection *sql.Conn) (columns []co
 	defer func() { err = errors.Join(err, result.Close()) }()
 	for result.Next() {
 		var one column
-		if err := result.Scan(&one.table, &one.name, &one.charset, &one.octets); err != nil {
+		if err := result.Scan(&one.table, &one.name, &one.kind, &one.charset, &one.collation, &one.octets); err != nil {
 			return nil, fmt.Errorf("read the columns of %s: %w", strings.Join([]string{interfaces, subnets}, " and "), err)
 		}
 		columns = append(columns, one)

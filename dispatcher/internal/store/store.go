@@ -66,8 +66,10 @@ type Follower interface {
 type Store struct {
 	config Config
 	db     *sql.DB
-	// table is how the table looked when its columns were last read; nil before.
+	// table is how the table looked when its columns were last read; nil before, and after an error.
 	table atomic.Pointer[table]
+	// account is the text 'user@host' by which the server knows us, as it last said; nothing before.
+	account atomic.Value
 
 	// wake has room for one: a Reread that nobody has looked at yet.
 	wake chan struct{}

@@ -15,36 +15,64 @@ const (
 // column is a column as information_schema describes it.
 type column struct {
 	table, name string
-	// charset is empty for what is no text; octets is the most that it can hold, zero for what is no text or bytes.
-	charset string
-	octets  uint64
+	// kind is the type without its measures, as in varchar.
+	kind string
+	// charset and collation are empty for what is no text; octets is the most that it can hold, zero for what is no text or bytes.
+	charset, collation string
+	octets             uint64
 }
 
 // maxOctets is how much of a column is worth reading. A longer value cannot be anything valid; it is read, digested and
 // compared as its beginning and its MD5, so that a column of gigabytes costs nobody's memory.
 const maxOctets = 4096
 
-// maxNodeOctets is below MariaDB's max_sort_length, beyond which grouping by a name would cut it.
-const maxNodeOctets = 1000
+// maxNodeOctets is the longest name of a node; a row with a longer one belongs to none. MariaDB groups by what is longer
+// than 512 in tables on disk, which takes three times as long; no node's name in Kubernetes has more than 253.
+const maxNodeOctets = 512
 
-// sameInUTF8 are the character sets whose bytes are UTF-8 as they are.
-func sameInUTF8(charset string) bool {
-	return slices.Contains([]string{"", "ascii", "utf8", "utf8mb3", "utf8mb4"}, charset)
+// isUTF8 says whether the column's bytes are UTF-8 as they are, or bytes that are no text at all.
+func (c column) isUTF8() bool {
+	// Cast to bytes, these would show how the server keeps them.
+	if slices.Contains([]string{"inet4", "inet6", "uuid"}, c.kind) {
+		return false
+	}
+
+	return slices.Contains([]string{"", "ascii", "utf8", "utf8mb3", "utf8mb4"}, c.charset)
 }
 
-// expression is the one SQL expression by which a column is read, digested and compared: its bytes in UTF-8.
-// In a comparison of such bytes neither case, accents nor trailing blanks are ever equal.
-func (c column) expression() string {
+// text is the SQL expression of what the column holds, in UTF-8.
+func (c column) text() string {
 	name := "m.`" + c.name + "`"
-	if !sameInUTF8(c.charset) {
-		name = "CONVERT(" + name + " USING utf8mb4)"
-	}
-	if c.octets <= maxOctets {
-		return "CAST(" + name + " AS BINARY)"
+	if c.isUTF8() {
+		return name
 	}
 
-	return fmt.Sprintf("IF(OCTET_LENGTH(%[1]s) > %[2]d, CONCAT(LEFT(CAST(%[1]s AS BINARY), 100), '... ', OCTET_LENGTH(%[1]s),"+
-		" ' bytes, MD5 ', MD5(%[1]s)), CAST(%[1]s AS BINARY))", name, maxOctets)
+	return "CONVERT(" + name + " USING utf8mb4)"
+}
+
+// bytes is the SQL expression of the bytes of text. In a comparison of them neither case, accents nor trailing blanks are
+// ever equal.
+func (c column) bytes() string { return "CAST(" + c.text() + " AS BINARY)" }
+
+// expression is the one SQL expression by which a column is read, digested and compared: bytes, but of a value that is too
+// long its beginning and its MD5.
+func (c column) expression() string {
+	if c.octets <= maxOctets {
+		return c.bytes()
+	}
+
+	return fmt.Sprintf("IF(OCTET_LENGTH(%[1]s) > %[2]d,"+
+		" CONCAT(CAST(LEFT(%[1]s, 100) AS BINARY), '... ', OCTET_LENGTH(%[1]s), ' bytes, MD5 ', MD5(%[1]s)), %[3]s)", c.text(), maxOctets, c.bytes())
+}
+
+// alike is what to compare the column with: the text in the column's own character set and collation, since the server
+// compares no others, and by no others finds the column in its index.
+func (c column) alike(text string) string {
+	if c.charset == "" {
+		return text
+	}
+
+	return "CONVERT(" + text + " USING " + c.charset + ") COLLATE " + c.collation
 }
 
 // table is the table as its columns are: all statements about it. Immutable.
@@ -53,20 +81,25 @@ type table struct {
 	node, mac, address, mask, gateway, dns, vlan, mtu, updatedAt string
 	// alive is the condition of a row that is there.
 	alive string
-	// repeatable says that the server's binary log has the statements themselves, which READ COMMITTED does not allow.
-	repeatable bool
+	// logged says that the server's binary log has the statements themselves: they are executed again, elsewhere and later.
+	logged bool
 }
 
-// arrange maps the columns that there are to what a row needs. The text that it returns is empty, or says in one line
-// what is missing.
-func arrange(columns []column) (*table, string) {
-	var missing string
+// lack is what a table lacks.
+type lack struct {
+	// what says it; empty when nothing is missing.
+	what string
+	// hidden is the table that may be there all the same, where the account has no right to see it.
+	hidden string
+}
+
+// arrange maps the columns that there are to what a row needs, and says what is missing.
+func arrange(columns []column) (*table, lack) {
+	var missing lack
 	find := func(names ...string) string {
 		for _, name := range names {
-			for _, one := range columns {
-				if one.table == interfaces && one.name == name {
-					return one.expression()
-				}
+			if at := indexOf(columns, interfaces, name); at >= 0 {
+				return columns[at].expression()
 			}
 		}
 
@@ -74,22 +107,26 @@ func arrange(columns []column) (*table, string) {
 	}
 	require := func(names ...string) string {
 		found := find(names...)
-		if found == "" && missing == "" {
-			missing = "the table " + interfaces + " has no column " + strings.Join(names, " or ")
+		if found == "" && missing.what == "" {
+			missing.what = "the table " + interfaces + " has no column " + strings.Join(names, " or ")
 		}
 
 		return found
 	}
 
 	require("id")
-	t := &table{node: require("attached_node_name"), mac: require("mac_address", "macaddress")}
+	t := &table{}
+	if require("attached_node_name") != "" {
+		t.node = columns[indexOf(columns, interfaces, "attached_node_name")].bytes() // which is never too long: see alive
+	}
+	t.mac = require("mac_address", "macaddress")
 	require("netplan_success")
 	t.address = require("ip_address", "address")
 	t.mask = find("subnet_mask")
 	if t.mask == "" {
-		var lack string
-		if t.mask, lack = prefixOfSubnet(columns); lack != "" && missing == "" {
-			missing = lack
+		var without lack
+		if t.mask, without = prefixOfSubnet(columns); missing.what == "" {
+			missing = without
 		}
 	}
 	t.gateway, t.dns, t.vlan = require("gateway"), require("dns"), require("vlan")
@@ -103,26 +140,31 @@ func arrange(columns []column) (*table, string) {
 	return t, missing
 }
 
+// indexOf finds a column; -1 if there is none.
+func indexOf(columns []column, table, name string) int {
+	return slices.IndexFunc(columns, func(c column) bool { return c.table == table && c.name == name })
+}
+
 // prefixOfSubnet is the expression of the prefix length where it stands in multi_subnet.cidr. Two subnets of one
 // subnet_id are said to be two, never chosen from.
-func prefixOfSubnet(columns []column) (expression, missing string) {
-	has := func(table, name string) bool {
-		return slices.ContainsFunc(columns, func(c column) bool { return c.table == table && c.name == name })
-	}
-	key := "subnet_id"
-	if !has(subnets, key) {
-		key = "id"
+func prefixOfSubnet(columns []column) (expression string, missing lack) {
+	key := indexOf(columns, subnets, "subnet_id")
+	if key < 0 {
+		key = indexOf(columns, subnets, "id")
 	}
 	switch {
-	case !has(interfaces, "subnet_id"):
-		return "", "the table " + interfaces + " has no column subnet_mask (and no subnet_id, by which " + subnets + ".cidr could stand in)"
-	case !has(subnets, "cidr") || !has(subnets, key):
-		return "", "the table " + interfaces + " has no column subnet_mask, and " + subnets + ".cidr, which could stand in by subnet_id, is not there"
+	case indexOf(columns, interfaces, "subnet_id") < 0:
+		return "", lack{what: "the table " + interfaces + " has no column subnet_mask (and no subnet_id, by which " + subnets + ".cidr could stand in)"}
+	case indexOf(columns, subnets, "cidr") < 0 || key < 0:
+		return "", lack{
+			what:   "the table " + interfaces + " has no column subnet_mask, and " + subnets + ".cidr, which could stand in by subnet_id, is not to be seen",
+			hidden: subnets,
+		}
 	}
 
-	return "CAST((SELECT CASE COUNT(*) WHEN 0 THEN NULL WHEN 1 THEN MIN(SUBSTRING_INDEX(s.cidr, '/', -1))" +
-		" ELSE CONCAT(COUNT(*), ' subnets have this subnet_id') END" +
-		" FROM " + subnets + " AS s WHERE s." + key + " = m.subnet_id) AS BINARY)", ""
+	return "(SELECT CASE COUNT(*) WHEN 0 THEN NULL WHEN 1 THEN MIN(CAST(CONVERT(SUBSTRING_INDEX(s.cidr, '/', -1) USING utf8mb4) AS BINARY))" +
+		" ELSE CAST(CONCAT(COUNT(*), ' subnets have this subnet_id') AS BINARY) END" +
+		" FROM " + subnets + " AS s WHERE s." + columns[key].name + " = " + columns[key].alike("m.subnet_id") + ")", lack{}
 }
 
 // columns are the expressions of row's fields, in the order of fields; empty where the table has no such column.
@@ -137,22 +179,23 @@ func (t *table) content() []string {
 	return slices.DeleteFunc(all[:], func(expression string) bool { return expression == "" })
 }
 
-// digest is 64 bits of the MD5 of a row: of its id, its flag, and its columns, each with its length before it, or marked as
-// NULL, so that nothing can move from one column into its neighbour unseen. Not CRC32, which is linear: under XOR, the
-// same bits flipped in an even number of rows leave it as it was.
+// digest is 64 bits of the MD5 of a row: of its id, its flag, and its columns, each in quotes, or the bare word NULL, so
+// that nothing can move from one column into its neighbour unseen. Not CRC32, which is linear: under XOR, the same bits
+// flipped in an even number of rows leave it as it was.
 func (t *table) digest() string {
-	parts := []string{"m.id", "';'"}
+	parts := []string{"m.id"}
 	for _, one := range append([]string{"CAST(m.netplan_success AS BINARY)"}, t.content()...) {
-		parts = append(parts, "IFNULL(CONCAT(OCTET_LENGTH("+one+"), ':', "+one+"), '-')")
+		parts = append(parts, "QUOTE("+one+")")
 	}
 
 	return "CAST(CONV(LEFT(MD5(CONCAT(" + strings.Join(parts, ", ") + ")), 16), 16, 10) AS UNSIGNED)"
 }
 
-// digests is the query for the number of rows and the digest of every node.
+// digests is the query for the number of rows and the digest of every node. LEFT cuts nothing: it tells the server how
+// long a name can be. Grouping is by place, since a name could be that of a column too.
 func (t *table) digests() string {
-	return "SELECT " + t.node + " AS node, COUNT(*), BIT_XOR(" + t.digest() + ") FROM " + interfaces + " AS m" +
-		" WHERE " + t.alive + " GROUP BY node"
+	return fmt.Sprintf("SELECT LEFT(%s, %d), COUNT(*), BIT_XOR(%s) FROM %s AS m WHERE %s GROUP BY 1",
+		t.node, maxNodeOctets, t.digest(), interfaces, t.alive)
 }
 
 // rows is the query for the rows that also meet the condition, with the digest of each.
@@ -174,18 +217,30 @@ func (t *table) ofNodes(count int) string {
 	return t.node + " IN (" + strings.Join(slices.Repeat([]string{"CAST(? AS BINARY)"}, count), ", ") + ")"
 }
 
-// commit is the compare-and-set of one row; its parameters are the row's id, then its content, then the server's time in
-// microseconds after which it does nothing. SYSDATE is the time at which the row is looked at, when its lock was had; NOW
-// would be the time at which the statement began to wait for it.
-func (t *table) commit() string {
+// asRead is the condition of a row that is as it was read and is to be set; its parameters are the row's id, then its
+// content, then the server's time in microseconds after which it does not hold. SYSDATE is the time at which the row is
+// looked at, when its lock was had; NOW would be the time at which the statement began to wait for it.
+func (t *table) asRead() string {
 	conditions := []string{"m.id = ?", "NOT (m.netplan_success <=> 1)", t.alive}
 	for _, one := range t.content() {
 		conditions = append(conditions, one+" <=> CAST(? AS BINARY)")
 	}
 
-	return "UPDATE " + interfaces + " AS m SET m.netplan_success = 1 WHERE " + strings.Join(conditions, " AND ") +
-		" AND " + serverTime + " <= ?"
+	return strings.Join(conditions, " AND ") + " AND " + serverTime + " <= ?"
 }
+
+// commit is the compare-and-set of one row, with the parameters of asRead.
+func (t *table) commit() string {
+	return "UPDATE " + interfaces + " AS m SET m.netplan_success = 1 WHERE " + t.asRead()
+}
+
+// hold is the comparison alone, with the parameters of asRead. It locks the row.
+func (t *table) hold() string {
+	return "SELECT m.id FROM " + interfaces + " AS m WHERE " + t.asRead() + " FOR UPDATE"
+}
+
+// setHeld sets the row with this id.
+const setHeld = "UPDATE " + interfaces + " SET netplan_success = 1 WHERE id = ?"
 
 // serverTime is the server's clock in microseconds since 1970.
 const serverTime = "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
