@@ -100,9 +100,11 @@ func (n *Node) Close() {
 	}
 }
 
-// Report takes over what the session's newest report proves; the receiver keeps the slice.
+// Report takes over what the session's newest report proves; the receiver keeps the slice. A proof under a generation that was
+// not made yet is dropped, not kept: what was made later would come to be proved by what was said before it.
 func (n *Node) Report(proofs []Proof) {
-	n.reported, n.proofs = true, proofs
+	n.reported = true
+	n.proofs = slices.DeleteFunc(proofs, func(proof Proof) bool { return proof.Generation > n.generation })
 }
 
 // Next returns the WorkSet that must be sent now, and whether there is one. There is none before the rows were read and the
@@ -130,9 +132,6 @@ func (n *Node) Generation() uint64 { return n.generation }
 func (n *Node) Proved() []row.Row {
 	var proved []row.Row
 	for _, proof := range n.proofs {
-		if proof.Generation > n.generation {
-			continue // It never was sent: nothing that this node says of it can be true.
-		}
 		for _, one := range n.pending {
 			if one.key == proof.Key && one.revision == proof.Revision && one.since != 0 && proof.Generation >= one.since && !one.committing {
 				one.committing = true

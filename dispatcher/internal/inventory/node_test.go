@@ -142,6 +142,24 @@ func TestWhatWasProvedOfTheFirstADoesNotCommitTheSecond(t *testing.T) {
 	}
 }
 
+func TestAProofUnderAGenerationToComeNeverCounts(t *testing.T) {
+	a, b := at(1, addressA, false), at(1, addressB, false)
+	n := inSession(a)
+	first := next(t, n)
+	n.Report(proof(first, 3))
+	n.SetRows([]row.Row{b})
+	next(t, n)
+	n.SetRows([]row.Row{a})
+	third := next(t, n)
+	if got := ids(n.Proved()); third.Generation != 3 || got != "[]" {
+		t.Errorf("generation 3 was claimed before it was made; now it is %d, and %s would be committed", third.Generation, got)
+	}
+	n.Report(proof(third, 3))
+	if got := ids(n.Proved()); got != "[1]" {
+		t.Errorf("A was proved at generation 3, and %s would be committed", got)
+	}
+}
+
 func TestARowThatWasTouchedBetweenTwoReadsIsProvedAnew(t *testing.T) {
 	a := at(1, addressA, false)
 	touched := a
