@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"errors"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -15,6 +16,9 @@ type Health struct {
 	// Problem is why the newest poll failed, in one line; empty when it succeeded.
 	Problem string
 }
+
+// sayAgain is how often a problem that lasts is logged. /readyz has the newest words of it all the time.
+const sayAgain = time.Minute
 
 // Changed takes over rows that were read anew (store.Follower).
 func (r *Reconciler) Changed(change store.Change) {
@@ -42,13 +46,16 @@ func (r *Reconciler) Changed(change store.Change) {
 func (r *Reconciler) Failed(err error) {
 	r.ask(func() {
 		r.stats.FailedPolls++
-		problem := err.Error()
-		if problem == r.health.Problem {
-			return // Said already.
-		}
-		r.health.Problem = problem
+		before := r.health.Problem
+		r.health.Problem = err.Error()
 		var setup *store.SetupError
-		r.log.Error("reading the table failed; the last picture stands", zap.Error(err), zap.Bool("needs_you", errors.As(err, &setup)))
+		needsSomebody := errors.As(err, &setup)
+		// The same problem may be worded differently each time, as one with a port of the caller's in it is.
+		if before != "" && needsSomebody == r.saidNeedsSomebody && r.now().Sub(r.said) < sayAgain {
+			return
+		}
+		r.said, r.saidNeedsSomebody = r.now(), needsSomebody
+		r.log.Error("reading the table failed; the last picture stands", zap.Error(err), zap.Bool("needs_somebody", needsSomebody))
 	})
 }
 

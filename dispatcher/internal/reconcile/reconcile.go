@@ -48,7 +48,10 @@ type Reconciler struct {
 	// draining says that no session is taken any more.
 	draining bool
 	health   Health
-	stats    Stats
+	// said is when a problem was last logged, and saidNeedsSomebody whether it was one that does not pass by itself.
+	said              time.Time
+	saidNeedsSomebody bool
+	stats             Stats
 }
 
 // node is one node, what the table says and what its executor says.

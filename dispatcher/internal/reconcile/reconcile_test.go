@@ -10,7 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
+	"go.uber.org/zap/zaptest/observer"
 
 	"multinic.dev/dispatcher/internal/reconcile"
 	"multinic.dev/dispatcher/internal/row"
@@ -270,6 +272,32 @@ func TestANodeOfWhichNobodySpeaksIsForgotten(t *testing.T) {
 		r.Close(session)
 		r.Report(session, &multinicv1.NodeReport{})
 		count("a session that ended long ago", 0)
+	})
+}
+
+func TestAProblemThatLastsIsLoggedOnceAMinuteAndAnotherKindAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		core, logs := observer.New(zap.ErrorLevel)
+		ctx, cancel := context.WithCancel(t.Context())
+		r := reconcile.New(&table{}, zap.New(core), time.Now)
+		var running sync.WaitGroup
+		running.Go(func() { _ = r.Run(ctx) })
+		for i := range 100 {
+			r.Failed(fmt.Errorf("away, asked from port %d", i))
+			time.Sleep(time.Second)
+		}
+		r.Failed(&store.SetupError{Message: "denied"})
+		r.Polled()
+		r.Failed(errors.New("away again"))
+		cancel()
+		running.Wait()
+		var said []any
+		for _, entry := range logs.All() {
+			said = append(said, entry.ContextMap()["error"])
+		}
+		if got := fmt.Sprint(said); got != "[away, asked from port 0 away, asked from port 60 denied away again]" {
+			t.Errorf("logged %s", got)
+		}
 	})
 }
 
