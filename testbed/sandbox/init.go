@@ -21,7 +21,7 @@ func beInit() int {
 		return complain("prepare the namespaces: %v\n%s", err, remedy())
 	}
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT)
 	cmd := again(stageInside)
 	if err := cmd.Start(); err != nil {
 		return complain("start the program inside: %v", err)

@@ -66,11 +66,11 @@ func runWith(fixtures []Fixture, run func() int) (code int) {
 
 // Run runs a program in the sandbox and returns its exit code. Outside it executes the program again and waits for
 // it; body runs only in the program inside. An error of body is printed on stderr after the program's name and makes
-// the code 1. The context ends with SIGINT or SIGTERM.
+// the code 1. The context ends with SIGHUP, SIGINT or SIGTERM.
 func Run(name string, body func(context.Context) error) int {
 	switch os.Getenv(stageEnv) {
 	case stageInside:
-		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
 		defer stop()
 		if err := body(ctx); err != nil {
 			fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
@@ -101,7 +101,7 @@ func enter(name string) (code int) {
 	}()
 
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT)
 	defer signal.Stop(signals)
 
 	cmd := again(stageInit)
@@ -109,6 +109,8 @@ func enter(name string) (code int) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET,
 		Pdeathsig:  syscall.SIGKILL,
+		// A terminal's Ctrl-C is for this process alone, which passes it on to the program inside and to none of its children.
+		Setpgid: true,
 	}
 	if uid, gid := os.Geteuid(), os.Getegid(); uid != 0 {
 		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
