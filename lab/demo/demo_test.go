@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"os"
 	"os/exec"
@@ -56,6 +57,24 @@ func outside(t *testing.T, path string, environment ...string) *exec.Cmd {
 	return cmd
 }
 
+// endless is a demo that never comes to its end, made of one that does: its dispatcher looks at the table once, before there is
+// anything in it.
+func endless(t *testing.T, dir string) string {
+	t.Helper()
+	made := t.TempDir()
+	for _, name := range []string{"multinic-demo", "multinic-executor"} {
+		// The demo looks for the programs beside where it really is, so a symbolic link would not do.
+		if err := os.Link(filepath.Join(dir, name), filepath.Join(made, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	script := "#!/bin/sh\nexec " + filepath.Join(dir, "multinic-dispatcher") + ` "$@" --poll-interval=1h` + "\n"
+	if err := os.WriteFile(filepath.Join(made, "multinic-dispatcher"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(made, "multinic-demo")
+}
+
 func TestTheDemo(t *testing.T) {
 	dir := built(t)
 	program := filepath.Join(dir, "multinic-demo")
@@ -106,6 +125,37 @@ func TestTheDemo(t *testing.T) {
 		}
 		if left, err := filepath.Glob(filepath.Join(os.TempDir(), "multinic-*")); err != nil || len(left) != 0 {
 			t.Errorf("left behind %v, error %v", left, err)
+		}
+	})
+	t.Run("says no more than that when it is interrupted from a terminal", func(t *testing.T) {
+		endless := endless(t, dir)
+		for _, environment := range [][]string{nil, keep} {
+			cmd := outside(t, endless, environment...)
+			output, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var complaint strings.Builder
+			cmd.Stderr = &complaint
+			// As a shell does it: Ctrl-C is sent to all processes of the group.
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			lines := bufio.NewScanner(output)
+			for lines.Scan() && !strings.Contains(lines.Text(), "netplan_success ") {
+			}
+			if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGINT); err != nil {
+				t.Fatal(err)
+			}
+			for lines.Scan() {
+			}
+			if err := cmd.Wait(); err == nil || complaint.String() != "multinic-demo: ended early: interrupt signal received\n" {
+				t.Errorf("with %v: error %v, complaint:\n%s", environment, err, complaint.String())
+			}
+			if _, err := os.Stat(kept); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("with %v: the folder is left: %v", environment, err)
+			}
 		}
 	})
 	t.Run("says whose the folder is that is in its way", func(t *testing.T) {

@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -26,16 +28,18 @@ func keptFolder() string {
 // upAndRunning is the last line that a demo in the background prints.
 const upAndRunning = "multinic-demo: up and running"
 
-// keepRunning starts the demo in the background, passes on what it prints until the fleet runs, and returns an exit code.
+// keepRunning starts the demo in the background, passes on what it prints until the fleet runs, and returns an exit code. A signal
+// before that ends it all.
 func keepRunning(folder string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			return fail(occupied(folder))
 		}
 		return fail(fmt.Errorf("make the folder of the demo: %w", err))
 	}
-	err := background(folder)
-	if err != nil {
+	if err := background(ctx, folder); err != nil {
 		return fail(errors.Join(err, os.RemoveAll(folder)))
 	}
 	return 0
@@ -57,8 +61,8 @@ func occupied(folder string) error {
 	return fmt.Errorf("a demo runs already: end it with %s", stop)
 }
 
-// background starts the demo and waits until its fleet runs.
-func background(folder string) error {
+// background starts the demo and waits until its fleet runs. Where ctx ends before, so does the demo.
+func background(ctx context.Context, folder string) error {
 	logPath := filepath.Join(folder, "log")
 	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -81,15 +85,33 @@ func background(folder string) error {
 	if err := writeStop(folder, demo.Process.Pid); err != nil {
 		return errors.Join(err, demo.Process.Signal(syscall.SIGTERM), demo.Wait())
 	}
+	runs := make(chan bool)
+	go func() { runs <- passOn(output) }()
+	select {
+	case up := <-runs:
+		if up {
+			return nil
+		}
+		ended := demo.Wait()
+		said, _ := os.ReadFile(logPath)
+		return fmt.Errorf("the demo ended early (%w): %s", ended, strings.TrimSpace(string(said)))
+	case <-ctx.Done():
+		err := demo.Process.Signal(syscall.SIGTERM)
+		<-runs
+		_ = demo.Wait() // It was told to.
+		return errors.Join(interrupted(context.Cause(ctx)), err)
+	}
+}
+
+// passOn prints what a demo prints, and says whether its fleet runs: it prints nothing more then. If not, the demo has ended.
+func passOn(output io.Reader) bool {
 	for lines := bufio.NewScanner(output); lines.Scan(); {
 		if lines.Text() == upAndRunning {
-			return nil // It prints nothing more.
+			return true
 		}
 		fmt.Println(lines.Text())
 	}
-	ended := demo.Wait()
-	said, _ := os.ReadFile(logPath)
-	return fmt.Errorf("the demo ended early (%w): %s", ended, strings.TrimSpace(string(said)))
+	return false
 }
 
 // writeStop writes the script that ends the demo. A process is known by its id and the time at which it began, so that another

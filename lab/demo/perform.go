@@ -33,8 +33,8 @@ func perform(ctx context.Context, programs program.Programs, folder string) erro
 	return play(func(s *stage) error {
 		f := fleet.New(s, fleet.Settings{Programs: programs, Poll: poll, Dir: folder})
 		rows := build(s, f)
-		if err := ctx.Err(); err != nil {
-			return interrupted(err)
+		if ctx.Err() != nil {
+			return interrupted(context.Cause(ctx))
 		}
 		began := time.Now()
 		fmt.Printf("A controller inserts %d rows into multi_interface, each with netplan_success = 0:\n\n", len(rows))
