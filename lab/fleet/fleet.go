@@ -135,11 +135,13 @@ func (f *Fleet) StartDispatcher() {
 	f.Dispatcher = f.start("dispatcher", f.Command())
 }
 
+// start starts a program and waits for its first word: before that, it does not heed the signal to stop in good order yet.
 func (f *Fleet) start(name string, cmd *exec.Cmd) *program.Process {
 	f.t.Helper()
 	process, err := program.Start(name, cmd)
 	f.must(err)
 	f.processes = append(f.processes, process)
+	f.Until(func() bool { return process.Log() != "" || !process.Running() }, func() string { return name + " has said nothing" })
 
 	return process
 }

@@ -106,6 +106,23 @@ func TestADatabaseThatIsAwayIsTriedAgainAndHealed(t *testing.T) {
 	right(t, n, rows)
 }
 
+func TestAHostWithoutADatabaseIsNamedAndTriedAgain(t *testing.T) {
+	f := newFleet(t)
+	port := strconv.Itoa(f.DB.Port())
+	for _, host := range []string{"127.0.0.2", "nowhere.invalid"} {
+		process, err := program.Start("dispatcher", f.Command("--db-host="+host))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := "the database at " + host + ":" + port + " cannot be reached (--db-host, --db-port): "
+		f.Until(func() bool { return strings.HasPrefix(ready(t), "503 "+want) }, func() string { return "it is ready as follows: " + ready(t) })
+		// It has not given up, and ends in good order only when it is told to.
+		if err := process.Stop(); err != nil || !strings.Contains(process.Log(), want) {
+			t.Errorf("%s: error %v, it said: %s", host, err, process.Log())
+		}
+	}
+}
+
 // ready is what the dispatcher's /readyz answers.
 func ready(t *testing.T) string {
 	t.Helper()
