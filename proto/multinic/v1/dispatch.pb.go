@@ -254,7 +254,7 @@ func (*SessionResponse_Drain) isSessionResponse_Message() {}
 // Hello opens a session.
 type Hello struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The node's name as `attached_node_name` has it; 1 to 255 bytes. Set by the executor; where the caller's
+	// The node's name as `attached_node_name` has it; 1 to 512 bytes. Set by the executor; where the caller's
 	// identity names a node, it must be the same.
 	NodeName string `protobuf:"bytes,1,opt,name=node_name,json=nodeName,proto3" json:"node_name,omitempty"`
 	// The executor's version, as its --version prints it.

@@ -176,7 +176,8 @@ func (x *GetNodeResponse) GetNode() *Node {
 // ListNodesRequest asks for a page of nodes.
 type ListNodesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many nodes at most. 0: 100. More than 1,000 is taken for 1,000; negative is an error.
+	// How many nodes at most. 0: 100. More than 1,000 is taken for 1,000; negative is an error. A page may have fewer though
+	// there are more nodes: it ends where it would grow beyond 3 MiB.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// `next_page_token` of the page before. Empty: the first page. The filter must be the same for each page.
 	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
