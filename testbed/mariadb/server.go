@@ -62,7 +62,7 @@ type process struct {
 }
 
 type options struct {
-	binlog, bare bool
+	binlog, bare, rollback bool
 }
 
 // Option changes how a server is made.
@@ -70,6 +70,9 @@ type Option func(*options)
 
 // WithBinlog turns the binary log on, in row format.
 func WithBinlog() Option { return func(o *options) { o.binlog = true } }
+
+// WithRollbackOnTimeout makes the server undo a whole transaction when one of its statements was not given a lock.
+func WithRollbackOnTimeout() Option { return func(o *options) { o.rollback = true } }
 
 // WithoutTable leaves database multinic empty; the dispatcher's account then has no rights yet.
 func WithoutTable() Option { return func(o *options) { o.bare = true } }
@@ -85,7 +88,7 @@ func Start(t TB, opts ...Option) *Server {
 	s, err := Open(context.Background(), dir, opts...)
 	t.Cleanup(func() {
 		if s != nil {
-			err = s.Close()
+			err = errors.Join(s.crash(), s.Close())
 		}
 		if err := errors.Join(err, os.RemoveAll(dir)); err != nil {
 			t.Fatalf("stop the MariaDB server: %v", err)
@@ -185,6 +188,9 @@ func (s *Server) launch() (*process, error) {
 	if os.Geteuid() == 0 {
 		args = append(args, "--user=root")
 	}
+	if s.opts.rollback {
+		args = append(args, "--innodb-rollback-on-timeout")
+	}
 	if s.opts.binlog {
 		args = append(args, "--log-bin=binlog", "--binlog-format=ROW", "--server-id=1")
 	}
@@ -254,6 +260,21 @@ func (s *Server) end(with syscall.Signal) error {
 	<-s.process.ended
 	s.process = nil
 	return nil
+}
+
+// crash is an error if the server should run and does not. What a test sees of a crash is not to be taken for what it tested.
+func (s *Server) crash() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process == nil {
+		return nil
+	}
+	select {
+	case <-s.process.ended:
+		return fmt.Errorf("mariadbd ended by itself:\n%s", s.process.output)
+	default:
+		return nil
+	}
 }
 
 // Pause stops the server in its tracks: it keeps its connections and answers nothing until Resume.
