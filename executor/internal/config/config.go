@@ -60,8 +60,8 @@ func Parse(args []string, version string, out io.Writer, exit func(int), hostnam
 	return &config, nil
 }
 
-// maxNodeName is the size of attached_node_name, in bytes.
-const maxNodeName = 255
+// maxNodeName is the longest name that the dispatcher reads rows for, in bytes.
+const maxNodeName = 512
 
 func (c *Config) check() error {
 	if err := checkDispatcher(c.Dispatcher); err != nil {

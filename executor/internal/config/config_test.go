@@ -60,7 +60,7 @@ func TestEachSettingIsReadFromTheEnvironment(t *testing.T) {
 }
 
 func TestABadSettingIsNamedWithItsValueAndTheRemedy(t *testing.T) {
-	long := strings.Repeat("n", 256)
+	long := strings.Repeat("n", 513)
 	for _, test := range []struct {
 		name string
 		args []string
@@ -76,7 +76,7 @@ func TestABadSettingIsNamedWithItsValueAndTheRemedy(t *testing.T) {
 		{"an identity to come", least("--identity=mtls"), `--identity (IDENTITY) is "mtls": write insecure, the only one that this version has`},
 		{"no backend", []string{"--dispatcher=localhost:1", "--identity=insecure"}, "--backend (BACKEND) is not set: write netlink, the only one that this version has"},
 		{"a backend to come", least("--backend=netplan"), `--backend (BACKEND) is "netplan": write netlink, the only one that this version has`},
-		{"a long name", least("--node-name=" + long), `--node-name (NODE_NAME) is "` + long + `": write a name of at most 255 bytes of UTF-8`},
+		{"a long name", least("--node-name=" + long), `--node-name (NODE_NAME) is "` + long + `": write a name of at most 512 bytes of UTF-8`},
 		{"no directory", least("--state-dir="), "--state-dir (STATE_DIR) is empty: write a directory, such as /var/lib/multinic"},
 		{"no HTTP address", least("--http-listen=8081"), `--http-listen (HTTP_LISTEN) is "8081": write host:port, such as 127.0.0.1:8081, or none`},
 		{"an unknown flag", least("--mode=observe"), "unknown flag --mode: see --help"},

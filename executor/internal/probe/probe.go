@@ -13,6 +13,9 @@ import (
 const (
 	// headerTimeout bounds how long a caller may take to ask.
 	headerTimeout = 5 * time.Second
+	// answerTimeout bounds how long it may take to take the answer, and idleTimeout to think of another question.
+	answerTimeout = 30 * time.Second
+	idleTimeout   = 2 * time.Minute
 	// aliveTimeout is how long the worker may be busy with one round and still count as alive. Rounds take
 	// milliseconds; a kubelet asks with a timeout of a second and gives up after three.
 	aliveTimeout = 10 * time.Second
@@ -42,7 +45,9 @@ func NewServer(worker Worker, session Session, metrics prometheus.Gatherer) *htt
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, session.Ready()) })
 
-	return &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout}
+	return &http.Server{
+		Handler: mux, ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout,
+	}
 }
 
 // answer says "ok", or 503 and why not.
