@@ -22,8 +22,8 @@ const (
 type Reconciler interface {
 	// Node returns one node, or nil, and how it stands with the table.
 	Node(name string) (*multinicv1.Node, reconcile.Health, error)
-	// Nodes returns a page of nodes in the order of their names, and whether there are more.
-	Nodes(filter *multinicv1.NodeFilter, after string, most int) ([]*multinicv1.Node, bool, reconcile.Health, error)
+	// Nodes returns a page of nodes in the order of their names, at most so many.
+	Nodes(filter *multinicv1.NodeFilter, after string, most int) (reconcile.Page, error)
 }
 
 // Server serves FleetService.
@@ -69,16 +69,12 @@ func (s *Server) ListNodes(_ context.Context, request *multinicv1.ListNodesReque
 	if err != nil {
 		return nil, status.Errorf(codes.InvalidArgument, "page_token %q is none of ours: give back next_page_token as it was", request.GetPageToken())
 	}
-	nodes, more, health, err := s.reconciler.Nodes(request.GetFilter(), string(after), min(size, maxPage))
-	if err := unavailable(health, err); err != nil {
+	page, err := s.reconciler.Nodes(request.GetFilter(), string(after), min(size, maxPage))
+	if err := unavailable(page.Health, err); err != nil {
 		return nil, err
 	}
-	response := &multinicv1.ListNodesResponse{Nodes: nodes}
-	if more {
-		response.NextPageToken = base64.RawURLEncoding.EncodeToString([]byte(nodes[len(nodes)-1].GetName()))
-	}
 
-	return response, nil
+	return &multinicv1.ListNodesResponse{Nodes: page.Nodes, NextPageToken: base64.RawURLEncoding.EncodeToString([]byte(page.Next))}, nil
 }
 
 // unavailable says that there is nothing to answer with: what is not known yet is not absent.

@@ -1,7 +1,6 @@
 package inventory
 
 import (
-	"cmp"
 	"slices"
 
 	"multinic.dev/dispatcher/internal/row"
@@ -28,8 +27,9 @@ type Node struct {
 	// generation is that of the newest WorkSet of the session; 0: none yet.
 	generation uint64
 	// due says that a WorkSet must be made.
-	due    bool
-	proofs []Proof
+	due bool
+	// proofs are what the session's newest report proves, by key.
+	proofs map[Key]Proof
 }
 
 // pending is one row that waits to be committed.
@@ -40,7 +40,8 @@ type pending struct {
 	revision string
 	// since is the first generation of the session that was made after the row was read as pending; 0: none yet.
 	since uint64
-	// committing says that the row was handed out by Proved and what became of it is not known yet.
+	// committing says that the row was handed out by Proved and what became of it is not known yet, whatever happens to the
+	// session meanwhile.
 	committing bool
 }
 
@@ -100,11 +101,15 @@ func (n *Node) Close() {
 	}
 }
 
-// Report takes over what the session's newest report proves; the receiver keeps the slice. A proof under a generation that was
-// not made yet is dropped, not kept: what was made later would come to be proved by what was said before it.
+// Report takes over what the session's newest report proves, of each key once. A proof under a generation that was not made yet
+// is dropped, not kept: what was made later would come to be proved by what was said before it.
 func (n *Node) Report(proofs []Proof) {
-	n.reported = true
-	n.proofs = slices.DeleteFunc(proofs, func(proof Proof) bool { return proof.Generation > n.generation })
+	n.reported, n.proofs = true, make(map[Key]Proof, len(proofs))
+	for _, proof := range proofs {
+		if proof.Generation <= n.generation {
+			n.proofs[proof.Key] = proof
+		}
+	}
 }
 
 // Next returns the WorkSet that must be sent now, and whether there is one. There is none before the rows were read and the
@@ -127,21 +132,42 @@ func (n *Node) Next() (WorkSet, bool) {
 // Generation is that of the session's newest WorkSet; 0: none yet.
 func (n *Node) Generation() uint64 { return n.generation }
 
-// Proved returns the rows that may be committed now, ordered by id, as they were read. Each is returned once: Settle says
-// what became of it.
-func (n *Node) Proved() []row.Row {
+// Proved returns rows that may be committed now, at most so many, ordered by id, as they were read. Each is returned once:
+// Settle says what became of it.
+func (n *Node) Proved(most int) []row.Row {
 	var proved []row.Row
-	for _, proof := range n.proofs {
-		for _, one := range n.pending {
-			if one.key == proof.Key && one.revision == proof.Revision && one.since != 0 && proof.Generation >= one.since && !one.committing {
-				one.committing = true
-				proved = append(proved, one.row)
-			}
+	for _, r := range n.rows {
+		if len(proved) == most {
+			break
+		}
+		if one := n.pending[r.ID]; one != nil && !one.committing && n.proves(one) {
+			one.committing = true
+			proved = append(proved, one.row)
 		}
 	}
-	slices.SortFunc(proved, func(a, b row.Row) int { return cmp.Compare(a.ID, b.ID) })
 
 	return proved
+}
+
+// proves says whether the session's newest report proves what a row asks for, at a generation that was made after the row
+// was read as pending.
+func (n *Node) proves(one *pending) bool {
+	proof, found := n.proofs[one.key]
+
+	return found && proof.Revision == one.revision && one.since != 0 && proof.Generation >= one.since
+}
+
+// Confirm says of a row that Proved returned whether it may be committed still, now that it is about to be: that it was not
+// read as something else since, and that the node has not taken its word back. One that may not is not being committed any
+// more; it waits for another proof.
+func (n *Node) Confirm(r row.Row) bool {
+	one := n.pending[r.ID]
+	if one == nil || one.row != r || !one.committing {
+		return false
+	}
+	one.committing = n.proves(one)
+
+	return one.committing
 }
 
 // Settle says what became of a row that Proved returned. A committed row is committed here as well. One that was not is
@@ -150,7 +176,7 @@ func (n *Node) Proved() []row.Row {
 func (n *Node) Settle(r row.Row, committed bool) {
 	one, found := n.pending[r.ID]
 	if !found || one.row != r || !one.committing {
-		return // It was read anew meanwhile, and differently.
+		return // It was read anew meanwhile, and differently, or was not confirmed.
 	}
 	delete(n.pending, r.ID)
 	if !committed {

@@ -98,7 +98,7 @@ func TestARowIsCommittedOnceItsRevisionIsProvedAtAGenerationMadeAfterItWasRead(t
 		{"the same again, while it is being committed", proof(work, 1), "[]"},
 	} {
 		n.Report(test.proofs)
-		if got := ids(n.Proved()); got != test.want {
+		if got := ids(n.Proved(100)); got != test.want {
 			t.Errorf("%s: to be committed %s, want %s", test.name, got, test.want)
 		}
 	}
@@ -122,7 +122,7 @@ func TestWhatWasProvedOfTheFirstADoesNotCommitTheSecond(t *testing.T) {
 	n.SetRows([]row.Row{b})
 	second := next(t, n)
 	n.Report(proof(first, 1))
-	if got := ids(n.Proved()); got != "[]" {
+	if got := ids(n.Proved(100)); got != "[]" {
 		t.Errorf("A was proved, the row says B, and %s would be committed", got)
 	}
 	n.SetRows([]row.Row{again})
@@ -132,12 +132,12 @@ func TestWhatWasProvedOfTheFirstADoesNotCommitTheSecond(t *testing.T) {
 	}
 	for generation := uint64(1); generation <= 2; generation++ {
 		n.Report(proof(first, generation))
-		if got := ids(n.Proved()); got != "[]" {
+		if got := ids(n.Proved(100)); got != "[]" {
 			t.Errorf("A was proved at generation %d, before it was read again, and %s would be committed", generation, got)
 		}
 	}
 	n.Report(proof(third, 3))
-	if got := ids(n.Proved()); got != "[1]" {
+	if got := ids(n.Proved(100)); got != "[1]" {
 		t.Errorf("A was proved at generation 3, and %s would be committed", got)
 	}
 }
@@ -151,11 +151,11 @@ func TestAProofUnderAGenerationToComeNeverCounts(t *testing.T) {
 	next(t, n)
 	n.SetRows([]row.Row{a})
 	third := next(t, n)
-	if got := ids(n.Proved()); third.Generation != 3 || got != "[]" {
+	if got := ids(n.Proved(100)); third.Generation != 3 || got != "[]" {
 		t.Errorf("generation 3 was claimed before it was made; now it is %d, and %s would be committed", third.Generation, got)
 	}
 	n.Report(proof(third, 3))
-	if got := ids(n.Proved()); got != "[1]" {
+	if got := ids(n.Proved(100)); got != "[1]" {
 		t.Errorf("A was proved at generation 3, and %s would be committed", got)
 	}
 }
@@ -168,11 +168,11 @@ func TestARowThatWasTouchedBetweenTwoReadsIsProvedAnew(t *testing.T) {
 	work := next(t, n)
 	n.SetRows([]row.Row{touched})
 	n.Report(proof(work, 1))
-	if got := ids(n.Proved()); got != "[]" {
+	if got := ids(n.Proved(100)); got != "[]" {
 		t.Errorf("proved before the row was touched, and %s would be committed", got)
 	}
 	n.Report(proof(next(t, n), 2))
-	if got := n.Proved(); len(got) != 1 || got[0] != touched {
+	if got := n.Proved(100); len(got) != 1 || got[0] != touched {
 		t.Errorf("to be committed %+v", got)
 	}
 }
@@ -186,11 +186,11 @@ func TestTheSameContentUnderNewIDsIsProvedAnew(t *testing.T) {
 		t.Errorf("work %+v, then %+v", first, second)
 	}
 	n.Report(proof(second, 1))
-	if got := ids(n.Proved()); got != "[]" {
+	if got := ids(n.Proved(100)); got != "[]" {
 		t.Errorf("proved before the row was there, and %s would be committed", got)
 	}
 	n.Report(proof(second, 2))
-	if got := ids(n.Proved()); got != "[2]" {
+	if got := ids(n.Proved(100)); got != "[2]" {
 		t.Errorf("to be committed %s", got)
 	}
 }
@@ -209,17 +209,80 @@ func TestACommitThatFailedIsReadAndProvedAnew(t *testing.T) {
 	n := inSession(a)
 	work := next(t, n)
 	n.Report(proof(work, 1))
-	n.Settle(n.Proved()[0], false)
-	if got := ids(n.Proved()); got != "[]" || n.Settled() {
+	n.Settle(n.Proved(100)[0], false)
+	if got := ids(n.Proved(100)); got != "[]" || n.Settled() {
 		t.Errorf("without reading it again, %s would be committed", got)
 	}
 	n.SetRows([]row.Row{a})
-	if got := ids(n.Proved()); got != "[]" {
+	if got := ids(n.Proved(100)); got != "[]" {
 		t.Errorf("without proving it again, %s would be committed", got)
 	}
 	n.Report(proof(next(t, n), 2))
-	if got := ids(n.Proved()); got != "[1]" {
+	if got := ids(n.Proved(100)); got != "[1]" {
 		t.Errorf("to be committed %s", got)
+	}
+}
+
+func TestACommitUnderWayIsConfirmedOnlyWhileItsProofStands(t *testing.T) {
+	a, b := at(1, addressA, false), at(1, addressB, false)
+	for _, test := range []struct {
+		name      string
+		meanwhile func(t *testing.T, n *inventory.Node, work inventory.WorkSet)
+		want      bool
+	}{
+		{"nothing", func(*testing.T, *inventory.Node, inventory.WorkSet) {}, true},
+		{"the same report again", func(_ *testing.T, n *inventory.Node, work inventory.WorkSet) { n.Report(proof(work, 1)) }, true},
+		{"the same rows again", func(_ *testing.T, n *inventory.Node, _ inventory.WorkSet) { n.SetRows([]row.Row{a}) }, true},
+		{"a report without the proof", func(_ *testing.T, n *inventory.Node, _ inventory.WorkSet) { n.Report(nil) }, false},
+		{"the session's end", func(_ *testing.T, n *inventory.Node, _ inventory.WorkSet) { n.Close() }, false},
+		{"another session", func(t *testing.T, n *inventory.Node, _ inventory.WorkSet) {
+			t.Helper()
+			n.Open()
+			n.Report(nil)
+			next(t, n)
+		}, false},
+		{"another content", func(_ *testing.T, n *inventory.Node, _ inventory.WorkSet) { n.SetRows([]row.Row{b}) }, false},
+		{"another content and back", func(t *testing.T, n *inventory.Node, work inventory.WorkSet) {
+			t.Helper()
+			n.SetRows([]row.Row{b})
+			next(t, n)
+			n.SetRows([]row.Row{a})
+			next(t, n)
+			n.Report(proof(work, 1))
+		}, false},
+		{"a conflict", func(_ *testing.T, n *inventory.Node, _ inventory.WorkSet) {
+			n.SetRows([]row.Row{a, at(2, addressB, false)})
+		}, false},
+		{"no row", func(_ *testing.T, n *inventory.Node, _ inventory.WorkSet) { n.SetRows(nil) }, false},
+	} {
+		n := inSession(a)
+		work := next(t, n)
+		n.Report(proof(work, 1))
+		r := n.Proved(100)[0]
+		test.meanwhile(t, n, work)
+		if got := n.Confirm(r); got != test.want {
+			t.Errorf("%s: confirmed %v, want %v", test.name, got, test.want)
+		}
+	}
+	// One that was not confirmed is committed once it is proved again.
+	n := inSession(a)
+	work := next(t, n)
+	n.Report(proof(work, 1))
+	r := n.Proved(100)[0]
+	n.Report(nil)
+	n.Confirm(r)
+	n.Settle(r, false)
+	n.Report(proof(work, 1))
+	if got := ids(n.Proved(100)); got != "[1]" {
+		t.Errorf("proved again, and %s would be committed", got)
+	}
+}
+
+func TestNoMoreRowsAreHandedOutThanAreAskedFor(t *testing.T) {
+	n := inSession(at(1, addressA, false), at(2, addressA, false), at(3, addressA, false))
+	n.Report(proof(next(t, n), 1))
+	if got := ids(n.Proved(2)) + ids(n.Proved(2)) + ids(n.Proved(2)); got != "[1 2][3][]" {
+		t.Errorf("handed out %s", got)
 	}
 }
 
@@ -228,11 +291,11 @@ func TestNothingOfOneSessionCountsInTheNext(t *testing.T) {
 	work := next(t, n)
 	n.Report(proof(work, 1))
 	n.Open()
-	if got := ids(n.Proved()); got != "[]" {
+	if got := ids(n.Proved(100)); got != "[]" {
 		t.Errorf("proved by a session that is gone, and %s would be committed", got)
 	}
 	n.Report(proof(work, 1))
-	if got := ids(n.Proved()); got != "[]" {
+	if got := ids(n.Proved(100)); got != "[]" {
 		t.Errorf("before the new session was given anything, %s would be committed", got)
 	}
 	if again := next(t, n); again.Generation != 1 {
@@ -331,7 +394,7 @@ func TestEveryCommitIsOfTheLatestRead(t *testing.T) {
 					}
 				}
 				n.Report(proofs)
-				for _, r := range n.Proved() {
+				for _, r := range n.Proved(100) {
 					now, found := read[r.ID]
 					covered := slices.ContainsFunc(proofs, func(p inventory.Proof) bool { return p.Generation > readAt[r.ID] })
 					if !found || now != r || r.Committed || !covered {
@@ -392,7 +455,7 @@ func TestEveryCommitIsOfTheLatestRead(t *testing.T) {
 					proofs = append(proofs, inventory.Proof{Key: item.Key, Revision: item.Revision, Generation: work.Generation})
 				}
 				n.Report(proofs)
-				flying = n.Proved()
+				flying = n.Proved(100)
 			}
 		}
 		look()

@@ -11,8 +11,12 @@ import (
 	"multinic.dev/dispatcher/internal/reconcile"
 )
 
-// headerTimeout bounds how long a caller may take to ask.
-const headerTimeout = 5 * time.Second
+// Limits on how long a caller may take to ask, to take the answer, and to think of another question.
+const (
+	headerTimeout = 5 * time.Second
+	answerTimeout = 30 * time.Second
+	idleTimeout   = 2 * time.Minute
+)
 
 // Reconciler is what the answers are made of.
 type Reconciler interface {
@@ -41,7 +45,9 @@ func NewServer(reconciler Reconciler, metrics prometheus.Gatherer) *http.Server 
 		}
 	})
 
-	return &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout}
+	return &http.Server{
+		Handler: mux, ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout,
+	}
 }
 
 func text(err error) string {

@@ -22,9 +22,10 @@ var ErrStopped = errors.New("the dispatcher is shutting down")
 
 // Table is what the reconciler asks of the store. Its methods are safe concurrently.
 type Table interface {
-	// Commit sets netplan_success = 1 in those of rows that still are what they were when they were read, and says which.
-	Commit(ctx context.Context, rows []row.Row) (committed []bool, err error)
-	// Reread has these nodes read and handed over again soon. It never blocks.
+	// Commit sets netplan_success = 1 in those of rows that still are what they were when they were read, and says which. Before
+	// it makes that last, while nobody can change them any more, it has those that it set confirmed.
+	Commit(ctx context.Context, rows []row.Row, confirm func(rows []row.Row) []bool) (committed []bool, err error)
+	// Reread has these nodes read with the next poll, and handed over even if they are as they were. It never blocks.
 	Reread(nodes ...string)
 }
 
@@ -45,6 +46,9 @@ type Reconciler struct {
 	// committing says that a batch is under way; its outcome comes by committed.
 	committing bool
 	committed  chan batch
+	// pace is how many rows go together, and rest what ends a pause after a batch that failed; nil: there is none.
+	pace pace
+	rest <-chan time.Time
 	// draining says that no session is taken any more.
 	draining bool
 	health   Health
@@ -71,7 +75,7 @@ func New(table Table, log *zap.Logger, now func() time.Time) *Reconciler {
 	return &Reconciler{
 		table: table, log: log, now: now,
 		do: make(chan func()), stopped: make(chan struct{}),
-		nodes: make(map[string]*node), provable: make(map[string]*node), committed: make(chan batch, 1),
+		nodes: make(map[string]*node), provable: make(map[string]*node), committed: make(chan batch, 1), pace: newPace(),
 	}
 }
 
@@ -89,12 +93,20 @@ func (r *Reconciler) Run(ctx context.Context) error {
 			f()
 		case done := <-r.committed:
 			r.settle(done)
+		case <-r.rest:
+			r.rest = nil
 		}
 		r.commit(commits)
 	}
 	defer time.AfterFunc(flushWithin, giveUp).Stop()
+	r.rest = nil // One last try.
 	for r.commit(commits); r.committing; r.commit(commits) {
-		r.settle(<-r.committed)
+		select {
+		case f := <-r.do: // A commit under way asks for confirmation.
+			f()
+		case done := <-r.committed:
+			r.settle(done)
+		}
 	}
 
 	return nil

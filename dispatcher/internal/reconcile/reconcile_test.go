@@ -25,11 +25,11 @@ type table struct {
 	mu      sync.Mutex
 	commits [][]int64
 	reread  []string
-	// answer is what becomes of a commit; nil: every row is set.
+	// answer is what becomes of a commit; nil: every row is set that is confirmed.
 	answer func(ctx context.Context, rows []row.Row) ([]bool, error)
 }
 
-func (f *table) Commit(ctx context.Context, rows []row.Row) ([]bool, error) {
+func (f *table) Commit(ctx context.Context, rows []row.Row, confirm func([]row.Row) []bool) ([]bool, error) {
 	var ids []int64
 	for _, r := range rows {
 		ids = append(ids, r.ID)
@@ -39,10 +39,12 @@ func (f *table) Commit(ctx context.Context, rows []row.Row) ([]bool, error) {
 	answer := f.answer
 	f.mu.Unlock()
 	if answer != nil {
-		return answer(ctx, rows)
+		if committed, err := answer(ctx, rows); err != nil || !committed[0] {
+			return committed, err
+		}
 	}
 
-	return slices.Repeat([]bool{true}, len(rows)), nil
+	return confirm(rows), nil
 }
 
 func (f *table) Reread(nodes ...string) {
@@ -140,7 +142,7 @@ func TestWhatIsProvedWhileACommitIsUnderWayGoesTogetherInTheNext(t *testing.T) {
 		f.mu.Lock()
 		slices.Sort(f.commits[1])
 		f.mu.Unlock()
-		if got := f.seen(); got != "[[1] [2 3]] []" {
+		if got := f.seen(); got != "[[1] [2 3]] [a b c]" {
 			t.Errorf("commits and rereads: %s", got)
 		}
 	})
@@ -189,6 +191,7 @@ func TestWhatWasNotCommittedIsReadAgain(t *testing.T) {
 			if got := f.seen(); got != "[[1]] [a]" {
 				t.Errorf("%s: commits and rereads %s", name, got)
 			}
+			time.Sleep(time.Second) // Longer than the pause after a failure.
 			r.Changed(store.Change{Nodes: map[string][]row.Row{"a": {aRow("a", 1)}}})
 			r.Report(session, proof(<-session.Work()))
 			synctest.Wait()
@@ -197,6 +200,189 @@ func TestWhatWasNotCommittedIsReadAgain(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestWhatIsNoLongerTrueWhenItIsAboutToBeCommittedIsNot is the lie that could be told between the proof and the commit.
+func TestWhatIsNoLongerTrueWhenItIsAboutToBeCommittedIsNot(t *testing.T) {
+	changed := aRow("a", 1)
+	changed.MTU = row.Text("1400")
+	change := func(r *reconcile.Reconciler, to row.Row) {
+		r.Changed(store.Change{Nodes: map[string][]row.Row{"a": {to}}})
+	}
+	for _, test := range []struct {
+		name      string
+		meanwhile func(t *testing.T, r *reconcile.Reconciler, session *reconcile.Session, work *multinicv1.WorkSet)
+		commits   uint64
+	}{
+		{"nothing happens", func(*testing.T, *reconcile.Reconciler, *reconcile.Session, *multinicv1.WorkSet) {}, 1},
+		{"the row becomes B and A again", func(_ *testing.T, r *reconcile.Reconciler, _ *reconcile.Session, _ *multinicv1.WorkSet) {
+			change(r, changed)
+			change(r, aRow("a", 1))
+		}, 0},
+		{"the node takes it back", func(_ *testing.T, r *reconcile.Reconciler, session *reconcile.Session, _ *multinicv1.WorkSet) {
+			r.Report(session, &multinicv1.NodeReport{})
+		}, 0},
+		{"the session is replaced", func(t *testing.T, r *reconcile.Reconciler, _ *reconcile.Session, _ *multinicv1.WorkSet) {
+			t.Helper()
+			open(t, r, "a")
+		}, 0},
+		{"the session ends", func(_ *testing.T, r *reconcile.Reconciler, session *reconcile.Session, _ *multinicv1.WorkSet) {
+			r.Close(session)
+		}, 0},
+	} {
+		f := &table{}
+		run(t, f, func(r *reconcile.Reconciler, _ func()) {
+			release := f.hold()
+			r.Changed(picture(aRow("a", 1)))
+			session, work := open(t, r, "a")
+			r.Report(session, proof(work))
+			synctest.Wait()
+			test.meanwhile(t, r, session, work)
+			release()
+			synctest.Wait()
+			if stats, err := r.Stats(); err != nil || stats.Commits != test.commits {
+				t.Errorf("%s: %d rows were committed, error %v", test.name, stats.Commits, err)
+			}
+		})
+	}
+}
+
+func TestAReplacedSessionSaysNothingThatCounts(t *testing.T) {
+	f := &table{}
+	run(t, f, func(r *reconcile.Reconciler, _ func()) {
+		r.Changed(picture(aRow("a", 1)))
+		first, work := open(t, r, "a")
+		second, again := open(t, r, "a")
+		r.Report(first, proof(work))
+		synctest.Wait()
+		if got := f.seen(); got != "[] []" {
+			t.Errorf("after the word of the first: commits and rereads %s", got)
+		}
+		r.Report(second, proof(again))
+		synctest.Wait()
+		if got := f.seen(); got != "[[1]] [a]" {
+			t.Errorf("after the word of the second: commits and rereads %s", got)
+		}
+	})
+}
+
+// TestADatabaseThatTakesNoCommitsIsNotPressed plays an executor that proves whatever it is given, and a store that reads the row
+// again with each poll, as it is told.
+func TestADatabaseThatTakesNoCommitsIsNotPressed(t *testing.T) {
+	f := &table{answer: func(context.Context, []row.Row) ([]bool, error) { return nil, errors.New("read-only") }}
+	run(t, f, func(r *reconcile.Reconciler, _ func()) {
+		r.Changed(picture(aRow("a", 1)))
+		session, work := open(t, r, "a")
+		r.Report(session, proof(work))
+		const seconds = 100
+		for range seconds {
+			time.Sleep(time.Second)
+			r.Changed(store.Change{Nodes: map[string][]row.Row{"a": {aRow("a", 1)}}})
+			select {
+			case work = <-session.Work():
+				r.Report(session, proof(work))
+			default:
+			}
+		}
+		stats, err := r.Stats()
+		if err != nil || stats.FailedCommits < 8 || stats.FailedCommits > 20 {
+			t.Errorf("%d commits in %d s, error %v", stats.FailedCommits, seconds, err)
+		}
+		f.mu.Lock()
+		f.answer = nil
+		f.mu.Unlock()
+		time.Sleep(10 * time.Second)
+		r.Changed(store.Change{Nodes: map[string][]row.Row{"a": {aRow("a", 1)}}})
+		select {
+		case work = <-session.Work():
+			r.Report(session, proof(work))
+		default:
+		}
+		synctest.Wait()
+		if stats, err := r.Stats(); err != nil || stats.Commits == 0 {
+			t.Errorf("healed, and %d rows are committed, error %v", stats.Commits, err)
+		}
+	})
+}
+
+// TestAFlagThatIsSetBackWhileItsCommitIsSettledIsNoticed has the store read the flag that was set back before the reconciler has
+// heard of the commit: nothing but reading it once more can show it.
+func TestAFlagThatIsSetBackWhileItsCommitIsSettledIsNoticed(t *testing.T) {
+	f := &table{}
+	run(t, f, func(r *reconcile.Reconciler, _ func()) {
+		release := f.hold()
+		r.Changed(picture(aRow("a", 1)))
+		session, work := open(t, r, "a")
+		r.Report(session, proof(work))
+		synctest.Wait()
+		r.Changed(store.Change{Nodes: map[string][]row.Row{"a": {aRow("a", 1)}}})
+		release()
+		synctest.Wait()
+		if got := f.seen(); got != "[[1]] [a]" {
+			t.Fatalf("commits and rereads %s", got)
+		}
+		r.Changed(store.Change{Nodes: map[string][]row.Row{"a": {aRow("a", 1)}}})
+		if again := <-session.Work(); again.GetGeneration() != 2 {
+			t.Errorf("work %v", again)
+		}
+	})
+}
+
+func TestBatchesShrinkWhileTheDatabaseIsSlow(t *testing.T) {
+	f := &table{answer: func(_ context.Context, rows []row.Row) ([]bool, error) {
+		time.Sleep(time.Duration(len(rows)) * 10 * time.Millisecond)
+
+		return slices.Repeat([]bool{true}, len(rows)), nil
+	}}
+	run(t, f, func(r *reconcile.Reconciler, _ func()) {
+		var rows []row.Row
+		for i := range int64(2000) {
+			one := aRow(fmt.Sprint("node", i%2), i%40) // 20 interfaces a node, each asked for by 50 equal rows
+			one.ID = i + 1
+			rows = append(rows, one)
+		}
+		r.Changed(picture(rows...))
+		for i := range 2 {
+			session, work := open(t, r, fmt.Sprint("node", i))
+			r.Report(session, proof(work))
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		var sizes []int
+		for _, batch := range f.commits {
+			sizes = append(sizes, len(batch))
+		}
+		if got := fmt.Sprint(sizes); got != "[1000 500 250 125 62 31 32]" {
+			t.Errorf("batches of %s rows", got)
+		}
+	})
+}
+
+func TestWhatWasProvedBeforeTheShutdownIsCommitted(t *testing.T) {
+	f := &table{}
+	run(t, f, func(r *reconcile.Reconciler, stop func()) {
+		release := f.hold()
+		r.Changed(picture(aRow("a", 1), aRow("b", 2)))
+		var sessions []*reconcile.Session
+		for _, node := range []string{"a", "b"} {
+			session, work := open(t, r, node)
+			r.Report(session, proof(work))
+			sessions = append(sessions, session)
+		}
+		synctest.Wait()
+		r.Drain()
+		for _, session := range sessions {
+			if reason := <-session.Ended(); reason != multinicv1.DrainReason_DRAIN_REASON_SHUTDOWN {
+				t.Errorf("told %v", reason)
+			}
+			r.Close(session)
+		}
+		release()
+		stop()
+		if got := f.seen(); got != "[[1] [2]] [a b]" {
+			t.Errorf("commits and rereads %s", got)
+		}
+	})
 }
 
 func TestTheEndFlushesWhatIsProvedAndWaitsNotForEver(t *testing.T) {
@@ -225,7 +411,7 @@ func TestTheEndFlushesWhatIsProvedAndWaitsNotForEver(t *testing.T) {
 		synctest.Wait()
 		began := time.Now()
 		stop()
-		if took := time.Since(began); f.seen() != "[[1] [2]] [b]" || took != 5*time.Second {
+		if took := time.Since(began); f.seen() != "[[1] [2]] [a b]" || took != 5*time.Second {
 			t.Errorf("after %v: commits and rereads %s", took, f.seen())
 		}
 		if _, err := r.Open("c", ""); !errors.Is(err, reconcile.ErrStopped) {

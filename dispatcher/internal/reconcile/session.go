@@ -102,7 +102,10 @@ func (r *Reconciler) Close(session *Session) {
 			return
 		}
 		known.session = nil
-		known.Close()
+		// What was proved when the dispatcher began to shut down is committed still; there is no other session to come.
+		if !r.draining {
+			known.Close()
+		}
 		r.log.Info("session closed", zap.String("node", session.node), zap.String("peer", session.peer))
 		r.forget(known)
 	})

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"multinic.dev/dispatcher/internal/inventory"
@@ -77,27 +78,44 @@ func (r *Reconciler) Node(name string) (node *multinicv1.Node, health Health, er
 	return node, health, err
 }
 
-// Nodes returns at most so many nodes that match the filter and whose names come after a name, ordered by name; and whether
-// there are more. What Node says of the message is true here too.
-func (r *Reconciler) Nodes(filter *multinicv1.NodeFilter, after string, most int) (nodes []*multinicv1.Node, more bool, health Health, err error) {
+// Page is a part of the fleet.
+type Page struct {
+	// Nodes are ordered by name. What Node says of the message is true of each.
+	Nodes []*multinicv1.Node
+	// Next is the name after which the next page begins; empty: there is none.
+	Next string
+	// Health is how it stands with the table.
+	Health Health
+}
+
+// maxPage is how large a page may become, in bytes: a client takes messages of up to 4 MiB where it is not told otherwise.
+const maxPage = 3 << 20
+
+// Nodes returns nodes that match the filter and whose names come after a name, ordered by name: at most so many, and fewer
+// where the page would become too large.
+func (r *Reconciler) Nodes(filter *multinicv1.NodeFilter, after string, most int) (page Page, err error) {
 	err = ErrStopped
 	r.ask(func() {
-		health, err = r.health, nil
+		page.Health, err = r.health, nil
+		size, last := 0, ""
 		for _, name := range slices.Sorted(maps.Keys(r.nodes)) {
 			known := r.nodes[name]
 			if name <= after || !known.matches(filter) {
 				continue
 			}
-			if len(nodes) == most {
-				more = true
+			view := known.view()
+			size += proto.Size(view)
+			if len(page.Nodes) == most || len(page.Nodes) > 0 && size > maxPage {
+				page.Next = last
 
 				return
 			}
-			nodes = append(nodes, known.view())
+			page.Nodes = append(page.Nodes, view)
+			last = name
 		}
 	})
 
-	return nodes, more, health, err
+	return page, err
 }
 
 func (n *node) matches(filter *multinicv1.NodeFilter) bool {
@@ -108,7 +126,8 @@ func (n *node) matches(filter *multinicv1.NodeFilter) bool {
 
 // view is the node as operators see it.
 func (n *node) view() *multinicv1.Node {
-	view := &multinicv1.Node{Name: n.name, Facts: n.report.GetFacts(), Interfaces: n.interfaces()}
+	// A table may hold names that are no text; they are shown as far as they are.
+	view := &multinicv1.Node{Name: strings.ToValidUTF8(n.name, "\uFFFD"), Facts: n.report.GetFacts(), Interfaces: n.interfaces()}
 	if n.session != nil {
 		view.Session = &multinicv1.NodeSession{
 			ConnectedAt: timestamppb.New(n.session.opened), Peer: n.session.peer, Generation: n.Generation(),

@@ -27,8 +27,9 @@ import (
 const (
 	// maxMessage is what a caller may send at once, in bytes: four times a report that is as full as it may be.
 	maxMessage = 512 << 10
-	// streamsAConnection: an executor needs one, an operator a few.
-	streamsAConnection = 16
+	// streamsAConnection is for clients that serve many: an executor needs one, an operator a few. A client waits for a place
+	// where it has as many as that.
+	streamsAConnection = 128
 	// A peer whose node lost its power is noticed within half a minute, at the cost of a small packet each way.
 	pingAfter   = 20 * time.Second
 	pingTimeout = 10 * time.Second
@@ -52,7 +53,10 @@ func New(services Services, log *zap.Logger, metrics prometheus.Registerer) (*gr
 	if err := metrics.Register(counted); err != nil {
 		return nil, fmt.Errorf("register the metrics of gRPC: %w", err)
 	}
-	logged := []logging.Option{logging.WithLogOnEvents(logging.FinishCall), logging.WithDisableLoggingFields(logging.SystemTag[0], logging.ComponentFieldKey)}
+	logged := []logging.Option{
+		logging.WithLogOnEvents(logging.FinishCall), logging.WithDisableLoggingFields(logging.SystemTag[0], logging.ComponentFieldKey),
+		logging.WithLevels(level),
+	}
 	recovered := recovery.WithRecoveryHandlerContext(func(_ context.Context, cause any) error {
 		log.Error("a call panicked", zap.Any("cause", cause), zap.ByteString("stack", debug.Stack()))
 

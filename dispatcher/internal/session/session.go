@@ -22,8 +22,12 @@ import (
 const (
 	// helloTimeout is how long a stream may say nothing: whoever opens one knows what to say.
 	helloTimeout = 10 * time.Second
-	// maxNodeName is the size of attached_node_name, in bytes.
-	maxNodeName = 255
+	// maxNodeName is the longest name that the table's rows are read for, in bytes.
+	maxNodeName = 512
+	// sendTimeout is how long a peer may take to make room for a message, and drainTimeout how long it may when its session has
+	// ended anyway. What is not read fills the stream's window of 64 KiB, after which a Send waits for ever.
+	sendTimeout  = 30 * time.Second
+	drainTimeout = 5 * time.Second
 )
 
 // Reconciler is what a stream asks of the fleet's owner.
@@ -41,8 +45,8 @@ type Server struct {
 	multinicv1.UnimplementedDispatchServiceServer
 
 	reconciler Reconciler
-	// receivers are the goroutines that receive; each ends soon after its stream has.
-	receivers sync.WaitGroup
+	// helpers are the goroutines that receive and send; each ends soon after its stream has.
+	helpers sync.WaitGroup
 }
 
 var _ multinicv1.DispatchServiceServer = &Server{}
@@ -51,9 +55,10 @@ var _ multinicv1.DispatchServiceServer = &Server{}
 func NewServer(reconciler Reconciler) *Server { return &Server{reconciler: reconciler} }
 
 // Wait returns when no goroutine of the server is left.
-func (s *Server) Wait() { s.receivers.Wait() }
+func (s *Server) Wait() { s.helpers.Wait() }
 
-// Session is one stream; see the protocol. One goroutine, this one, sends and decides; another receives.
+// Session is one stream; see the protocol. One goroutine, this one, decides, and its return ends the stream, whatever those
+// that receive and send for it are waiting for.
 func (s *Server) Session(stream multinicv1.DispatchService_SessionServer) error {
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
@@ -77,11 +82,12 @@ func (s *Server) Session(stream multinicv1.DispatchService_SessionServer) error 
 			}
 			s.reconciler.Report(session, report)
 		case work := <-session.Work():
-			if err := stream.Send(&multinicv1.SessionResponse{Message: &multinicv1.SessionResponse_WorkSet{WorkSet: work}}); err != nil {
-				return err //nolint:wrapcheck // a status of gRPC's, complete as it is
+			response := &multinicv1.SessionResponse{Message: &multinicv1.SessionResponse_WorkSet{WorkSet: work}}
+			if err := s.send(stream, response, session.Ended(), sendTimeout); err != nil {
+				return err
 			}
 		case reason := <-session.Ended():
-			return drain(stream, reason)
+			return s.drain(stream, reason)
 		case <-ctx.Done():
 			return status.FromContextError(ctx.Err()).Err()
 		}
@@ -97,7 +103,7 @@ type message struct {
 // receive receives until the stream ends, in a goroutine of its own: only what returns from the handler ends a Recv.
 func (s *Server) receive(ctx context.Context, stream multinicv1.DispatchService_SessionServer) <-chan message {
 	incoming := make(chan message)
-	s.receivers.Go(func() {
+	s.helpers.Go(func() {
 		for {
 			request, err := stream.Recv()
 			select {
@@ -132,7 +138,7 @@ func firstMessage(ctx context.Context, incoming <-chan message) (*multinicv1.Hel
 			return nil, status.Error(codes.InvalidArgument, "the first message must be a Hello")
 		}
 		if name := hello.GetNodeName(); name == "" || len(name) > maxNodeName || !utf8.ValidString(name) {
-			return nil, status.Errorf(codes.InvalidArgument, "node_name %q must have 1 to %d bytes", name[:min(len(name), maxNodeName)], maxNodeName)
+			return nil, status.Errorf(codes.InvalidArgument, "node_name %q must have 1 to %d bytes of UTF-8", name[:min(len(name), maxNodeName)], maxNodeName)
 		}
 
 		return hello, nil
@@ -155,17 +161,42 @@ func reportIn(m message) (*multinicv1.NodeReport, error) {
 	if err := wire.CheckReport(report); err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
+	wire.Bound(report)
 
 	return report, nil
 }
 
-// drain says why the stream ends, and ends it.
-func drain(stream multinicv1.DispatchService_SessionServer, reason multinicv1.DrainReason) error {
-	if err := stream.Send(&multinicv1.SessionResponse{Message: &multinicv1.SessionResponse_Drain{
-		Drain: &multinicv1.Drain{Reason: reason},
-	}}); err != nil {
-		return err //nolint:wrapcheck // a status of gRPC's, complete as it is
+// send sends a message. It returns early, with an error for the peer, when the session is to end or the peer makes no room
+// for it in time: the Send then ends with the stream.
+func (s *Server) send(
+	stream multinicv1.DispatchService_SessionServer, response *multinicv1.SessionResponse, ended <-chan multinicv1.DrainReason, within time.Duration,
+) error {
+	sent := make(chan error, 1)
+	s.helpers.Go(func() { sent <- stream.Send(response) })
+	late := time.NewTimer(within)
+	defer late.Stop()
+	select {
+	case err := <-sent:
+		return err
+	case reason := <-ended:
+		return goodbye(reason)
+	case <-late.C:
+		return status.Errorf(codes.ResourceExhausted, "a message was not read within %v", within)
 	}
+}
+
+// drain says why the stream ends, and ends it.
+func (s *Server) drain(stream multinicv1.DispatchService_SessionServer, reason multinicv1.DrainReason) error {
+	response := &multinicv1.SessionResponse{Message: &multinicv1.SessionResponse_Drain{Drain: &multinicv1.Drain{Reason: reason}}}
+	if err := s.send(stream, response, nil, drainTimeout); err != nil {
+		return err
+	}
+
+	return goodbye(reason)
+}
+
+// goodbye is the status with which a stream ends for a reason.
+func goodbye(reason multinicv1.DrainReason) error {
 	if reason == multinicv1.DrainReason_DRAIN_REASON_REPLACED {
 		return status.Error(codes.Aborted, "a newer session of the same node has replaced this one; stay away for 30 seconds or more")
 	}

@@ -55,7 +55,7 @@ func BenchmarkFleet(b *testing.B) {
 			if from == 0 {
 				reset(b)
 			}
-			committed, err := s.Commit(b.Context(), all[from:from+batch])
+			committed, err := s.Commit(b.Context(), all[from:from+batch], nil)
 			must(b, err)
 			for at, one := range committed {
 				if !one {

@@ -56,7 +56,7 @@ func TestALogThatBecomesOneOfStatementsIsNoticed(t *testing.T) {
 	s := open(t, server)
 	read := rows(t, s)
 	run(t, server, "SET GLOBAL binlog_format = STATEMENT; KILL USER dispatcher") // new connections follow the new format
-	committed, err := s.Commit(t.Context(), read)
+	committed, err := s.Commit(t.Context(), read, nil)
 	if err == nil || !strings.Contains(err.Error(), "BINLOG_FORMAT = STATEMENT") || isSetup(err) || !slices.Equal(committed, []bool{false}) {
 		t.Errorf("committed %v, error %v", committed, err)
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
+
 	"multinic.dev/dispatcher/internal/row"
 )
 
@@ -21,66 +23,97 @@ const commitWithin = 4 * time.Second
 // in their order, whether it was set; what was not set is as it was, and is to be read anew. A row with another number than
 // 1, or with NULL, waits to become 1 like one with 0.
 //
-// All happens in one transaction; after an error nothing was set, unless the connection broke during the very commit: then
-// the table says which (a *SetupError is an error that does not pass by itself). A row that the server would come to later
-// than four seconds after the call, by its own clock, is not set: so it is with a server that stood still for a while and
-// goes on with what was sent before. Rows locked by somebody else are waited for, two seconds each at most, then the
-// commit fails. After a success, the nodes of rows are read anew with the next poll.
-func (s *Store) Commit(ctx context.Context, rows []row.Row) (committed []bool, err error) {
+// What was set is made to last only if confirm, which is asked while the rows are locked and nobody can change them any more,
+// says so of each; what it does not confirm is left as it was. It gets a part of rows, and must answer soon. Nil confirms all.
+//
+// After an error nothing was set, unless the connection broke during the very commit: then the table says which (a
+// *SetupError is an error that does not pass by itself). What would be set later than four seconds after the call, by the
+// server's clock or by ours, is not set: so it is with a server that stood still for a while and goes on with what was sent
+// before. A row that somebody else has locked is not waited for, and not set.
+func (s *Store) Commit(ctx context.Context, rows []row.Row, confirm func(rows []row.Row) []bool) (committed []bool, err error) {
 	committed = make([]bool, len(rows))
 	if len(rows) == 0 {
 		return committed, nil
 	}
-	deadline := time.Now().Add(commitWithin)
-	t, err := s.current(ctx)
-	if err != nil {
+	if confirm == nil {
+		confirm = func(rows []row.Row) []bool { return slices.Repeat([]bool{true}, len(rows)) }
+	}
+	c := &commit{rows: rows, confirm: confirm, deadline: time.Now().Add(commitWithin)}
+	if c.table, err = s.current(ctx); err != nil {
 		return committed, err
 	}
-	if err := s.commit(ctx, t, rows, deadline, committed); err != nil {
-		clear(committed)
-		if outdated(err) {
-			s.table.Store(nil)
-		}
+	for again := true; again && err == nil; {
+		again, err = c.attempt(ctx, s.db)
+	}
+	if err != nil {
+		// It may be another server by now, or one that takes no writes any more: the next poll finds out.
+		s.table.Store(nil)
 
 		return committed, s.explain(err)
 	}
-	s.look(rows)
+	for _, i := range c.set {
+		committed[i] = true
+	}
 
 	return committed, nil
 }
 
-// look has the nodes of rows read with the next poll, without haste. A flag that somebody sets back before that poll would
-// otherwise leave everything as the poll before saw it, and never be noticed.
-func (s *Store) look(rows []row.Row) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, one := range rows {
-		s.reread[one.Node.Text] = struct{}{}
-	}
+// commit is one call of Commit.
+type commit struct {
+	table    *table
+	rows     []row.Row
+	confirm  func(rows []row.Row) []bool
+	deadline time.Time
+
+	// withdrawn are the places of rows that were not confirmed, set those of the rows that were set in the last attempt.
+	withdrawn map[int]bool
+	set       []int
 }
 
-func (s *Store) commit(ctx context.Context, t *table, rows []row.Row, deadline time.Time, committed []bool) (err error) {
-	transaction, err := s.db.BeginTx(ctx, t.writing())
+// attempt sets what can be set, in one transaction. If some of it is not confirmed, nothing of it lasts, and it is to be
+// tried again without that.
+func (c *commit) attempt(ctx context.Context, db *sql.DB) (again bool, err error) {
+	transaction, err := db.BeginTx(ctx, c.table.writing())
 	if err != nil {
-		return fmt.Errorf("begin a commit: %w", err)
+		return false, fmt.Errorf("begin a commit: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			_ = transaction.Rollback() // It fails only where the connection broke, and then the server rolls back.
+	// It fails only where the connection broke, and then the server rolls back; after a commit it does nothing.
+	defer func() { _ = transaction.Rollback() }()
+	until, err := serverDeadline(ctx, transaction, c.deadline)
+	if err != nil {
+		return false, err
+	}
+	if err := c.compareAndSet(ctx, transaction, until); err != nil || len(c.set) == 0 {
+		return false, err
+	}
+	set := make([]row.Row, 0, len(c.set))
+	for _, i := range c.set {
+		set = append(set, c.rows[i])
+	}
+	for at, confirmed := range c.confirm(set) {
+		if !confirmed {
+			if c.withdrawn == nil {
+				c.withdrawn = make(map[int]bool)
+			}
+			c.withdrawn[c.set[at]] = true
+			again = true
 		}
-	}()
-	until, err := serverDeadline(ctx, transaction, deadline)
-	if err != nil {
-		return err
 	}
-	if err := set(ctx, transaction, t, rows, until, committed); err != nil {
-		return err
+	switch {
+	case again:
+		c.set = nil
+
+		return true, nil
+	case time.Now().After(c.deadline):
+		c.set = nil
+
+		return false, nil
 	}
 	if err := transaction.Commit(); err != nil {
-		return fmt.Errorf("commit: %w", err)
+		return false, fmt.Errorf("commit: %w", err)
 	}
 
-	return nil
+	return false, nil
 }
 
 // writing are the options of a transaction that writes. The table's writer must not wait for gaps between rows, which
@@ -104,31 +137,56 @@ func serverDeadline(ctx context.Context, transaction *sql.Tx, deadline time.Time
 	return now + time.Until(deadline).Microseconds(), nil
 }
 
-// set does the compare-and-set of all rows, in the order of their ids, in which their writer goes through them too: in
-// any other order, each could wait for the other.
-func set(ctx context.Context, transaction *sql.Tx, t *table, rows []row.Row, until int64, committed []bool) (err error) {
-	one := setCompared
-	text := t.commit()
-	if t.logged {
-		one, text = setHeldRow, t.hold()
+// compareAndSet sets rows in the order of their ids, in which their writer goes through them too: in any other order, each
+// could wait for the other.
+func (c *commit) compareAndSet(ctx context.Context, transaction *sql.Tx, until int64) (err error) {
+	one, text := setCompared, c.table.commit()
+	if c.table.logged {
+		one, text = setHeldRow, c.table.hold()
 	}
 	statement, err := transaction.PrepareContext(ctx, text)
 	if err != nil {
 		return fmt.Errorf("prepare to set netplan_success: %w", err)
 	}
 	defer func() { err = errors.Join(err, statement.Close()) }()
-	order := make([]int, len(rows))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(rows[a].ID, rows[b].ID) })
-	for _, i := range order {
-		if committed[i], err = one(ctx, transaction, statement, t.arguments(rows[i], until)); err != nil {
-			return fmt.Errorf("set netplan_success of row %d: %w", rows[i].ID, err)
+	c.set = nil
+	for _, i := range c.order() {
+		if time.Now().After(c.deadline) {
+			return nil
+		}
+		done, err := one(ctx, transaction, statement, c.table.arguments(c.rows[i], until))
+		switch {
+		case isLocked(err) && !c.table.undone:
+			// Somebody is about to change it. The statement alone is undone.
+		case err != nil:
+			return fmt.Errorf("set netplan_success of row %d: %w", c.rows[i].ID, err)
+		case done:
+			c.set = append(c.set, i)
 		}
 	}
 
 	return nil
+}
+
+// order are the places of the rows that are to be set, by id.
+func (c *commit) order() []int {
+	order := make([]int, 0, len(c.rows))
+	for i := range c.rows {
+		if !c.withdrawn[i] {
+			order = append(order, i)
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(c.rows[a].ID, c.rows[b].ID) })
+
+	return order
+}
+
+// isLocked says whether an error tells that a row was locked by somebody else.
+func isLocked(err error) bool {
+	const lockWaitTimeout = 1205
+	var refused *mysql.MySQLError
+
+	return errors.As(err, &refused) && refused.Number == lockWaitTimeout
 }
 
 // setCompared compares and sets a row in one statement.

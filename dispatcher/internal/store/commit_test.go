@@ -14,7 +14,7 @@ import (
 // commits requires what Commit says of rows.
 func commits(t *testing.T, s *store.Store, rows []row.Row, want ...bool) {
 	t.Helper()
-	committed, err := s.Commit(t.Context(), rows)
+	committed, err := s.Commit(t.Context(), rows, nil)
 	must(t, err)
 	if !slices.Equal(committed, want) {
 		t.Fatalf("committed %v, want %v", committed, want)
@@ -109,7 +109,7 @@ func TestEveryContentThatCanBeReadCanBeCommitted(t *testing.T) {
 	for _, dns := range []string{"NULL", "''", "' '", "'a  '", `'\\'`, "''''", "'😀'", "'ÇDE'", "'\n\t'", "'NULL'", "'%_'", "'?'", "REPEAT('😀', 255)"} {
 		for _, mac := range []string{"NULL", "''", "X'00'", "X'FF00FE'", "REPEAT(X'FF', 17)"} {
 			table.do("DELETE FROM multi_interface; INSERT INTO multi_interface (attached_node_name, mac_address, dns) VALUES ('ñ', " + mac + ", " + dns + ")")
-			committed, err := s.Commit(t.Context(), rows(t, s))
+			committed, err := s.Commit(t.Context(), rows(t, s), nil)
 			if err != nil || !slices.Equal(committed, []bool{true}) {
 				t.Errorf("dns %s, mac_address %s: committed %v, error %v", dns, mac, committed, err)
 			}

@@ -21,7 +21,7 @@ func TestCommitsRereadsAndPollsDoNotDisturbEachOther(t *testing.T) {
 		working.Go(func() {
 			for i := part; i < len(read); i += 4 {
 				s.Reread(read[i].Node.Text)
-				committed, err := s.Commit(t.Context(), []row.Row{read[i]})
+				committed, err := s.Commit(t.Context(), []row.Row{read[i]}, nil)
 				if err != nil || !committed[0] {
 					t.Errorf("row %d: committed %v, error %v", read[i].ID, committed, err)
 				}

@@ -26,7 +26,7 @@ func New(config Config) *Store {
 	db.SetMaxIdleConns(maxConnections / 2)
 	db.SetConnMaxLifetime(connectionLifetime)
 
-	return &Store{config: config, db: db, wake: make(chan struct{}, 1), reread: make(map[string]struct{})}
+	return &Store{config: config, db: db, reread: make(map[string]struct{})}
 }
 
 // Close ends all connections. Follow and Commit must have returned.
@@ -98,8 +98,8 @@ func (c *connector) settings() (*mysql.Config, error) {
 		"sql_mode": "''",
 		// Seconds, for a table that is locked or altered. The server gives up before we do, and says why.
 		"lock_wait_timeout": strconv.Itoa(max(1, int(c.config.ReplyTimeout/(2*time.Second)))),
-		// Seconds. Whoever holds a row longer is about to change it: a commit then fails rather than waits.
-		"innodb_lock_wait_timeout": "2",
+		// Whoever holds a row is about to change it: a commit passes it over, rather than keep all others waiting.
+		"innodb_lock_wait_timeout": "0",
 	}
 	if err := settings.Apply(mysql.Charset("utf8mb4", "utf8mb4_bin")); err != nil {
 		return nil, fmt.Errorf("settings of the database connection: %w", err)

@@ -21,7 +21,6 @@ const (
 	deniedColumn    = 1143
 	noSuchTable     = 1146
 	optionPrevents  = 1290
-	logPrevents     = 1665
 	deniedNoPlugin  = 1698
 	readOnlyMode    = 1836
 	deniedExpired   = 1862
@@ -89,13 +88,6 @@ func (s *Store) explain(err error) error {
 	default:
 		return passes("(--db-host, --db-port) answered: %v", err)
 	}
-}
-
-// outdated says whether an error tells that the table, or the server's log, is another than when it was inspected.
-func outdated(err error) bool {
-	var refused *mysql.MySQLError
-
-	return errors.As(err, &refused) && (refused.Number == unknownColumn || refused.Number == logPrevents)
 }
 
 // tableOf says which of the two tables an error is about.

@@ -21,42 +21,34 @@ const (
 // growing distances of up to five seconds. The columns are read anew after each error: what answers then may be another server.
 func (s *Store) Follow(ctx context.Context, interval time.Duration, follower Follower) error {
 	p := poll{store: s, follower: follower}
-	var due time.Time
 	for retry := firstRetry; ctx.Err() == nil; {
 		began := time.Now()
-		var err error
-		if woken := !due.IsZero() && began.Before(due); woken {
-			err = p.reread(ctx)
-		} else {
-			err = p.whole(ctx)
-			due = began.Add(max(interval, 2*time.Since(began)))
-		}
+		err := p.once(ctx)
+		took := time.Since(began)
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
 			s.table.Store(nil)
 			follower.Failed(s.explain(err))
-			due = time.Time{}
-			wait(ctx, retry, nil)
+			wait(ctx, retry)
 			retry = min(2*retry, lastRetry)
 		default:
 			follower.Polled()
 			retry = firstRetry
-			wait(ctx, time.Until(due), s.wake)
+			wait(ctx, max(interval-took, took))
 		}
 	}
 
 	return ctx.Err() //nolint:wrapcheck // the caller's own
 }
 
-// wait returns after the duration, when woken, or when ctx ends.
-func wait(ctx context.Context, duration time.Duration, wake <-chan struct{}) {
+// wait returns after the duration, or when ctx ends.
+func wait(ctx context.Context, duration time.Duration) {
 	timer := time.NewTimer(duration)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
-	case <-wake:
 	}
 }
 
@@ -68,8 +60,8 @@ type poll struct {
 	known map[string]digest
 }
 
-// whole looks at all nodes' digests, or at all rows if none were handed over yet.
-func (p *poll) whole(ctx context.Context) error {
+// once looks at all nodes' digests, or at all rows if none were handed over yet, and at the nodes that were asked for.
+func (p *poll) once(ctx context.Context) error {
 	t, err := p.store.current(ctx)
 	if err != nil {
 		return err
@@ -106,16 +98,6 @@ func (p *poll) whole(ctx context.Context) error {
 	}
 
 	return p.hand(ctx, t, asked)
-}
-
-// reread looks at nothing but the nodes that were asked for, without waiting for the next whole poll.
-func (p *poll) reread(ctx context.Context) error {
-	t, err := p.store.current(ctx)
-	if err != nil {
-		return err
-	}
-
-	return p.hand(ctx, t, p.store.takeReread())
 }
 
 // hand reads nodes and hands them over; on failure they are asked for again.

@@ -28,9 +28,9 @@ func (s *Store) inspect(ctx context.Context) (*table, error) {
 
 func (s *Store) inspectOn(ctx context.Context, connection *sql.Conn) (*table, error) {
 	var account, format string
-	var readOnly bool
-	if err := connection.QueryRowContext(ctx, "SELECT CURRENT_USER(), "+isReadOnly+", IF(@@global.log_bin, @@global.binlog_format, '')").
-		Scan(&account, &readOnly, &format); err != nil {
+	var readOnly, undone bool
+	if err := connection.QueryRowContext(ctx, "SELECT CURRENT_USER(), "+isReadOnly+", IF(@@global.log_bin, @@global.binlog_format, ''),"+
+		" CAST(@@global.innodb_rollback_on_timeout AS CHAR) IN ('1', 'ON')").Scan(&account, &readOnly, &format, &undone); err != nil {
 		return nil, fmt.Errorf("ask for the server's settings: %w", err)
 	}
 	s.account.Store(account)
@@ -56,7 +56,7 @@ func (s *Store) inspectOn(ctx context.Context, connection *sql.Conn) (*table, er
 
 		return nil, &SetupError{Message: oneLine(missing.what + ": " + remedy)}
 	}
-	found.logged = format == "STATEMENT"
+	found.logged, found.undone = format == "STATEMENT", undone
 	if err := ask(ctx, connection, found.rows("FALSE")); err != nil {
 		return nil, err
 	}

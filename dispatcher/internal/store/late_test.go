@@ -28,7 +28,7 @@ func begin(t *testing.T, s *store.Store, rows []row.Row) <-chan result {
 	t.Helper()
 	done := make(chan result, 1)
 	go func() {
-		committed, err := s.Commit(context.WithoutCancel(t.Context()), rows)
+		committed, err := s.Commit(context.WithoutCancel(t.Context()), rows, nil)
 		done <- result{committed, err}
 	}()
 
@@ -63,67 +63,98 @@ func (w writer) hold(id int64) (release func()) {
 	}
 }
 
-// waiting waits until somebody waits for a lock.
-func (w writer) waiting() {
-	w.t.Helper()
-	deadline := time.Now().Add(patience)
-	for w.ask("SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'INNODB_ROW_LOCK_CURRENT_WAITS'") == "0" {
-		if time.Now().After(deadline) {
-			w.t.Fatalf("nobody waited for a lock within %v", patience)
-		}
-	}
-}
-
-func TestALockedRowIsWaitedForAndThenCommittedAsItWasLeft(t *testing.T) {
-	t.Parallel()
-	server := mariadb.Start(t)
-	table, spy := controller(t, server), administrator(t, server)
-	table.do("INSERT INTO multi_interface (id, attached_node_name, updated_at) VALUES (1, 'a', '2026-01-02 03:04:05'), (2, 'a', '2026-01-02 03:04:05')")
-	s := open(t, server)
-	read := rows(t, s)
-
-	release := table.hold(2)
-	done := begin(t, s, read)
-	spy.waiting()
-	release()
-	if got := take(t, done); got.err != nil || !slices.Equal(got.committed, []bool{true, true}) {
-		t.Fatalf("committed %v, error %v", got.committed, got.err)
-	}
-
-	// The holder changes the row before it lets go of it.
-	table.do("UPDATE multi_interface SET netplan_success = 0, updated_at = updated_at")
-	read = rows(t, s)
-	transaction, err := table.db.BeginTx(t.Context(), nil)
-	must(t, err)
-	_, err = transaction.ExecContext(t.Context(), "UPDATE multi_interface SET vlan = 5, updated_at = updated_at WHERE id = 2")
-	must(t, err)
-	done = begin(t, s, read)
-	spy.waiting()
-	must(t, transaction.Commit())
-	if got := take(t, done); got.err != nil || !slices.Equal(got.committed, []bool{true, false}) {
-		t.Fatalf("committed %v, error %v", got.committed, got.err)
-	}
-}
-
-func TestARowThatIsLockedForLongFailsTheWholeCommit(t *testing.T) {
+func TestALockedRowIsPassedOverAndHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	server := mariadb.Start(t)
 	table := controller(t, server)
-	table.do("INSERT INTO multi_interface (attached_node_name) VALUES ('a'), ('a'), ('a')")
+	table.do("INSERT INTO multi_interface (attached_node_name) VALUES ('a'), ('a'), ('b')")
 	s := open(t, server)
 	read := rows(t, s)
 	release := table.hold(2)
-	committed, err := s.Commit(t.Context(), read)
-	release()
-	want := "the database at " + address(server) + " (--db-host, --db-port) answered: set netplan_success of row 2: " +
-		"Error 1205 (HY000): Lock wait timeout exceeded; try restarting transaction"
-	if err == nil || err.Error() != want || isSetup(err) || !slices.Equal(committed, []bool{false, false, false}) {
-		t.Errorf("committed %v, error %v\nwant %s", committed, err, want)
-	}
-	if flags := table.flags(); flags != "0 0 0" {
+	commits(t, s, read, true, false, true)
+	if flags := table.flags(); flags != "1 0 1" {
 		t.Errorf("netplan_success is %s", flags)
 	}
-	commits(t, s, read, true, true, true)
+	release()
+	commits(t, s, read, false, true, false) // the control, of the same rows
+}
+
+func TestAServerThatUndoesAWholeTransactionForALockedRowSetsNothing(t *testing.T) {
+	t.Parallel()
+	server := mariadb.Start(t, mariadb.WithRollbackOnTimeout())
+	table := controller(t, server)
+	table.do("INSERT INTO multi_interface (attached_node_name) VALUES ('a'), ('a'), ('b')")
+	s := open(t, server)
+	read := rows(t, s)
+	release := table.hold(2)
+	committed, err := s.Commit(t.Context(), read, nil)
+	release()
+	passes(t, err, "the database at "+address(server)+" (--db-host, --db-port) answered: set netplan_success of row 2:"+
+		" Error 1205 (HY000): Lock wait timeout exceeded; try restarting transaction")
+	if flags := table.flags(); flags != "0 0 0" || slices.Contains(committed, true) {
+		t.Errorf("committed %v, netplan_success is %s", committed, flags)
+	}
+	commits(t, s, rows(t, s), true, true, true)
+}
+
+func TestWhatIsNotConfirmedIsLeftAsItWasAndHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	server := mariadb.Start(t)
+	table := controller(t, server)
+	table.do("INSERT INTO multi_interface (attached_node_name, netplan_success, updated_at) VALUES" +
+		" ('a', 0, '2026-01-02 03:04:05'), ('b', 7, '2026-01-02 03:04:05'), ('c', 0, '2026-01-02 03:04:05'), ('d', 1, '2026-01-02 03:04:05')")
+	s := open(t, server)
+	var asked []string
+	committed, err := s.Commit(t.Context(), rows(t, s), func(rows []row.Row) []bool {
+		var nodes string
+		var answers []bool
+		for _, one := range rows {
+			nodes += one.Node.Text
+			answers = append(answers, one.Node.Text != "b")
+		}
+		asked = append(asked, nodes)
+		// Nobody can change them now.
+		if _, err := table.db.ExecContext(t.Context(), "SET STATEMENT innodb_lock_wait_timeout = 0 FOR UPDATE multi_interface SET vlan = 5 WHERE id = 1"); err == nil {
+			t.Error("a row that is about to be committed was changed")
+		}
+
+		return answers
+	})
+	must(t, err)
+	// The one that is 1 already is not set, so not asked for; the one that is not confirmed is as it was, its time too.
+	if want := []bool{true, false, true, false}; !slices.Equal(committed, want) || !slices.Equal(asked, []string{"abc", "ac"}) {
+		t.Errorf("committed %v, asked for %v", committed, asked)
+	}
+	if got := table.ask("SELECT CONCAT(netplan_success, ' ', updated_at) FROM multi_interface WHERE id = 2"); got != "7 2026-01-02 03:04:05" {
+		t.Errorf("the row that was not confirmed has become %s", got)
+	}
+	if flags := table.flags(); flags != "1 7 1 1" {
+		t.Errorf("netplan_success is %s", flags)
+	}
+}
+
+func TestACommitThatWasHeldUpForLongDoesNotLast(t *testing.T) {
+	t.Parallel()
+	server := mariadb.Start(t)
+	table := controller(t, server)
+	table.do("INSERT INTO multi_interface (attached_node_name) VALUES ('a')")
+	s := open(t, server)
+	for _, held := range []struct {
+		time time.Duration
+		want bool
+	}{
+		{late, false},
+		{time.Millisecond, true}, // the control
+	} {
+		committed, err := s.Commit(t.Context(), rows(t, s), func(rows []row.Row) []bool {
+			<-time.After(held.time) // It is the passing of time that is tested.
+
+			return slices.Repeat([]bool{true}, len(rows))
+		})
+		if err != nil || !slices.Equal(committed, []bool{held.want}) {
+			t.Errorf("after %v: committed %v, error %v", held.time, committed, err)
+		}
+	}
 }
 
 // late is longer than the four seconds after which what was verified is old.
@@ -156,8 +187,8 @@ func TestAServerThatStandsStillForLongSetsNothing(t *testing.T) {
 	}
 }
 
-// TestARowThatTheServerComesToLateIsNotSet holds up what the store sends for the second of three rows.
-func TestARowThatTheServerComesToLateIsNotSet(t *testing.T) {
+// TestRowsOfWhichOneComesLateAreNotSet holds up what the store sends for the second of three rows.
+func TestRowsOfWhichOneComesLateAreNotSet(t *testing.T) {
 	t.Parallel()
 	server := mariadb.Start(t)
 	table := controller(t, server)
@@ -168,8 +199,8 @@ func TestARowThatTheServerComesToLateIsNotSet(t *testing.T) {
 		want  []bool
 		flags string
 	}{
-		{late, []bool{true, false, false}, "1 0 0"},
-		{time.Millisecond, []bool{false, true, true}, "1 1 1"}, // the control
+		{late, []bool{false, false, false}, "0 0 0"},
+		{time.Millisecond, []bool{true, true, true}, "1 1 1"}, // the control
 	} {
 		config := settings(server)
 		config.Port = dam(t, server.Port(), held.time)

@@ -71,28 +71,18 @@ type Store struct {
 	// account is the text 'user@host' by which the server knows us, as it last said; nothing before.
 	account atomic.Value
 
-	// wake has room for one: a Reread that nobody has looked at yet.
-	wake chan struct{}
 	// mu guards reread: the nodes that the next poll reads whatever their digests say.
 	mu     sync.Mutex
 	reread map[string]struct{}
 }
 
-// Reread makes the next poll read these nodes, whatever their digests say, and hand them over even if they are as
-// they were. The next poll begins at once, unless the last one failed: then it comes when its wait is over. Safe
-// concurrently, never blocks.
+// Reread makes the next poll read these nodes, whatever their digests say, and hand them over even if they are as they were.
+// Safe concurrently, never blocks.
 func (s *Store) Reread(nodes ...string) {
-	if len(nodes) == 0 {
-		return
-	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, node := range nodes {
 		s.reread[node] = struct{}{}
-	}
-	s.mu.Unlock()
-	select {
-	case s.wake <- struct{}{}:
-	default:
 	}
 }
 

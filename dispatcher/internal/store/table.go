@@ -83,6 +83,8 @@ type table struct {
 	alive string
 	// logged says that the server's binary log has the statements themselves: they are executed again, elsewhere and later.
 	logged bool
+	// undone says that the server undoes a whole transaction when one of its statements was not given a lock.
+	undone bool
 }
 
 // lack is what a table lacks.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"strings"
 
 	"multinic.dev/dispatcher/internal/inventory"
 	multinicv1 "multinic.dev/proto/multinic/v1"
@@ -92,6 +93,8 @@ func CheckReport(report *multinicv1.NodeReport) error {
 		switch {
 		case !mac.MatchString(key.MAC) || key.VLAN > maxVLAN:
 			return fmt.Errorf("result %d has the key %q, VLAN %d, which is none", i, key.MAC, key.VLAN)
+		case len(result.GetRevision()) > maxText:
+			return fmt.Errorf("result %d has a revision of %d bytes; %d are allowed", i, len(result.GetRevision()), maxText)
 		case seen[key]:
 			return fmt.Errorf("two results have the key %s, VLAN %d", key.MAC, key.VLAN)
 		}
@@ -99,4 +102,43 @@ func CheckReport(report *multinicv1.NodeReport) error {
 	}
 
 	return nil
+}
+
+// Limits on what is kept of a report, which operators are shown as it is: bytes of a text, and texts of a list. What executors
+// send is far below.
+const (
+	maxMessage = 2048
+	maxText    = 256
+	maxTexts   = 64
+)
+
+// Bound cuts what is too long in a report, so that no node takes more of the dispatcher's memory, or of an operator's page, than
+// any other. Keys and revisions are left whole: they are compared.
+func Bound(report *multinicv1.NodeReport) {
+	cut := func(text *string, most int) {
+		if len(*text) > most {
+			*text = strings.ToValidUTF8((*text)[:most], "") + "…"
+		}
+	}
+	list := func(texts *[]string) {
+		*texts = (*texts)[:min(len(*texts), maxTexts)]
+		for i := range *texts {
+			cut(&(*texts)[i], maxText)
+		}
+	}
+	for _, result := range report.GetResults() {
+		cut(&result.Message, maxMessage)
+		cut(&result.InterfaceName, maxText)
+		if observed := result.GetObserved(); observed != nil {
+			list(&observed.Addresses)
+			list(&observed.Routes)
+			list(&observed.Rules)
+		}
+	}
+	if facts := report.GetFacts(); facts != nil {
+		for _, text := range []*string{&facts.ExecutorVersion, &facts.KernelRelease, &facts.Backend, &facts.Activation} {
+			cut(text, maxText)
+		}
+	}
+	report.ProtoReflect().SetUnknown(nil)
 }
