@@ -97,13 +97,20 @@ func TestADatabaseThatIsAwayIsTriedAgainAndHealed(t *testing.T) {
 	}
 	f.Until(func() bool { return ready(t) == "200 ok" }, func() string { return "it is not ready: " + ready(t) })
 
-	// A right that is taken away later ends nothing.
-	f.SQL("REVOKE SELECT ON multi_interface FROM dispatcher@'%'")
-	f.Until(func() bool { return strings.Contains(ready(t), "GRANT SELECT, UPDATE (netplan_success)") }, func() string { return ready(t) })
-	f.SQL(mariadb.Grants("dispatcher"))
-	f.SQL("UPDATE multi_interface SET netplan_success = 0")
-	f.AwaitAll()
-	right(t, n, rows)
+	// What is taken away later ends nothing, is told, and heals.
+	for _, taken := range []struct{ take, told, give string }{
+		{"REVOKE SELECT ON multi_interface FROM dispatcher@'%'", "GRANT SELECT, UPDATE (netplan_success)", mariadb.Grants("dispatcher")},
+		{"REVOKE UPDATE (netplan_success) ON multi_interface FROM dispatcher@'%'", "GRANT SELECT, UPDATE (netplan_success)", mariadb.Grants("dispatcher")},
+		{"SET GLOBAL read_only = 1", "is read-only: --db-host must be the writable server", "SET GLOBAL read_only = 0"},
+	} {
+		f.SQL(taken.take)
+		f.SQL("UPDATE multi_interface SET netplan_success = 0")
+		f.Until(func() bool { return strings.Contains(ready(t), taken.told) }, func() string { return taken.take + ": " + ready(t) })
+		f.SQL(taken.give)
+		f.AwaitAll()
+		f.Until(func() bool { return ready(t) == "200 ok" }, func() string { return taken.give + ": " + ready(t) })
+		right(t, n, rows)
+	}
 }
 
 func TestAHostWithoutADatabaseIsNamedAndTriedAgain(t *testing.T) {
