@@ -141,6 +141,7 @@ func TestWhatIsProvedWhileACommitIsUnderWayGoesTogetherInTheNext(t *testing.T) {
 		synctest.Wait()
 		f.mu.Lock()
 		slices.Sort(f.commits[1])
+		slices.Sort(f.reread)
 		f.mu.Unlock()
 		if got := f.seen(); got != "[[1] [2 3]] [a b c]" {
 			t.Errorf("commits and rereads: %s", got)
