@@ -324,7 +324,8 @@ func TestARefusedOrConflictingRowIsInNoPictureAndMakesNone(t *testing.T) {
 
 // TestEveryCommitIsOfTheLatestRead plays a table, a node and a database against each other at random, and holds every row that
 // would be committed against the rule: proved in this session, of its present content, at a generation that was made after
-// the row was last read as pending. The model keeps its own account of when that was.
+// the row was last read as pending. The model keeps its own account of when that was. A commit lands as the store does it: where the
+// row still is what was read, and the node confirms it.
 func TestEveryCommitIsOfTheLatestRead(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := &inventory.Node{}
@@ -410,20 +411,15 @@ func TestEveryCommitIsOfTheLatestRead(t *testing.T) {
 				}
 				r := flying[0]
 				flying = flying[1:]
-				same := table[r.ID] == r
-				if same {
-					r.Committed = true
-					table[r.ID] = r
-					r.Committed = false
-				}
+				confirmed := n.Confirm(r)
+				same := confirmed && table[r.ID] == r
 				n.Settle(r, same)
-				if now, found := read[r.ID]; found && now == r {
-					if same {
-						now.Committed = true
-						read[r.ID] = now
-					} else {
-						delete(read, r.ID)
-					}
+				switch now := r; {
+				case same:
+					now.Committed = true
+					table[r.ID], read[r.ID] = now, now
+				case confirmed:
+					delete(read, r.ID) // It must be read again.
 				}
 			},
 		})
@@ -437,7 +433,7 @@ func TestEveryCommitIsOfTheLatestRead(t *testing.T) {
 		}
 		for range 3 {
 			for _, r := range flying {
-				same := table[r.ID] == r
+				same := table[r.ID] == r && n.Confirm(r)
 				n.Settle(r, same)
 				if same {
 					r.Committed = true
