@@ -88,7 +88,8 @@ func Start(t TB, opts ...Option) *Server {
 	s, err := Open(context.Background(), dir, opts...)
 	t.Cleanup(func() {
 		if s != nil {
-			err = errors.Join(s.crash(), s.Close())
+			p := s.running()
+			err = errors.Join(s.Close(), p.crash())
 		}
 		if err := errors.Join(err, os.RemoveAll(dir)); err != nil {
 			t.Fatalf("stop the MariaDB server: %v", err)
@@ -262,19 +263,24 @@ func (s *Server) end(with syscall.Signal) error {
 	return nil
 }
 
-// crash is an error if the server should run and does not. What a test sees of a crash is not to be taken for what it tested.
-func (s *Server) crash() error {
+// running is the process that should run; nil if none should.
+func (s *Server) running() *process {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.process == nil {
+	return s.process
+}
+
+// crash is an error unless the process, which Close has ended, ran until then. What a test sees of a crash is not to be
+// taken for what it tested.
+func (p *process) crash() error {
+	if p == nil {
 		return nil
 	}
-	select {
-	case <-s.process.ended:
-		return fmt.Errorf("mariadbd ended by itself:\n%s", s.process.output)
-	default:
+	<-p.ended
+	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signal() == syscall.SIGKILL {
 		return nil
 	}
+	return fmt.Errorf("mariadbd ended by itself (%v):\n%s", p.cmd.ProcessState, p.output)
 }
 
 // Pause stops the server in its tracks: it keeps its connections and answers nothing until Resume.
