@@ -24,6 +24,63 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// HoldReason says why something is held back.
+type HoldReason int32
+
+const (
+	// Not set; never sent.
+	HoldReason_HOLD_REASON_UNSPECIFIED HoldReason = 0
+	// No row asks for the interface any more, but not for long enough yet (--removal-hold-down).
+	HoldReason_HOLD_REASON_HOLD_DOWN HoldReason = 1
+	// The guard holds it: too much of the fleet would be removed or changed at once, or the table is empty.
+	HoldReason_HOLD_REASON_GUARD HoldReason = 2
+	// No row asks for the interface, but the node has a row whose mac_address or vlan cannot be read, which may be the one.
+	HoldReason_HOLD_REASON_UNREADABLE_ROW HoldReason = 3
+)
+
+// Enum value maps for HoldReason.
+var (
+	HoldReason_name = map[int32]string{
+		0: "HOLD_REASON_UNSPECIFIED",
+		1: "HOLD_REASON_HOLD_DOWN",
+		2: "HOLD_REASON_GUARD",
+		3: "HOLD_REASON_UNREADABLE_ROW",
+	}
+	HoldReason_value = map[string]int32{
+		"HOLD_REASON_UNSPECIFIED":    0,
+		"HOLD_REASON_HOLD_DOWN":      1,
+		"HOLD_REASON_GUARD":          2,
+		"HOLD_REASON_UNREADABLE_ROW": 3,
+	}
+)
+
+func (x HoldReason) Enum() *HoldReason {
+	p := new(HoldReason)
+	*p = x
+	return p
+}
+
+func (x HoldReason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (HoldReason) Descriptor() protoreflect.EnumDescriptor {
+	return file_multinic_v1_fleet_proto_enumTypes[0].Descriptor()
+}
+
+func (HoldReason) Type() protoreflect.EnumType {
+	return &file_multinic_v1_fleet_proto_enumTypes[0]
+}
+
+func (x HoldReason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use HoldReason.Descriptor instead.
+func (HoldReason) EnumDescriptor() ([]byte, []int) {
+	return file_multinic_v1_fleet_proto_rawDescGZIP(), []int{0}
+}
+
 // RowVerdict says whether a row became work.
 type RowVerdict int32
 
@@ -36,6 +93,8 @@ const (
 	RowVerdict_ROW_VERDICT_REFUSED RowVerdict = 2
 	// Another row of the node asks for something else under the same key; neither is work.
 	RowVerdict_ROW_VERDICT_CONFLICT RowVerdict = 3
+	// The row's node name fits more than one node, so that it is none's work.
+	RowVerdict_ROW_VERDICT_AMBIGUOUS RowVerdict = 4
 )
 
 // Enum value maps for RowVerdict.
@@ -45,12 +104,14 @@ var (
 		1: "ROW_VERDICT_ACCEPTED",
 		2: "ROW_VERDICT_REFUSED",
 		3: "ROW_VERDICT_CONFLICT",
+		4: "ROW_VERDICT_AMBIGUOUS",
 	}
 	RowVerdict_value = map[string]int32{
 		"ROW_VERDICT_UNSPECIFIED": 0,
 		"ROW_VERDICT_ACCEPTED":    1,
 		"ROW_VERDICT_REFUSED":     2,
 		"ROW_VERDICT_CONFLICT":    3,
+		"ROW_VERDICT_AMBIGUOUS":   4,
 	}
 )
 
@@ -65,11 +126,11 @@ func (x RowVerdict) String() string {
 }
 
 func (RowVerdict) Descriptor() protoreflect.EnumDescriptor {
-	return file_multinic_v1_fleet_proto_enumTypes[0].Descriptor()
+	return file_multinic_v1_fleet_proto_enumTypes[1].Descriptor()
 }
 
 func (RowVerdict) Type() protoreflect.EnumType {
-	return &file_multinic_v1_fleet_proto_enumTypes[0]
+	return &file_multinic_v1_fleet_proto_enumTypes[1]
 }
 
 func (x RowVerdict) Number() protoreflect.EnumNumber {
@@ -78,7 +139,7 @@ func (x RowVerdict) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RowVerdict.Descriptor instead.
 func (RowVerdict) EnumDescriptor() ([]byte, []int) {
-	return file_multinic_v1_fleet_proto_rawDescGZIP(), []int{0}
+	return file_multinic_v1_fleet_proto_rawDescGZIP(), []int{1}
 }
 
 // GetNodeRequest asks for one node.
@@ -511,7 +572,10 @@ type NodeInterface struct {
 	// What the table asks for. Unset: no usable row does.
 	Desired *WorkItem `protobuf:"bytes,2,opt,name=desired,proto3" json:"desired,omitempty"`
 	// What the node last said, in this session or the one before. Unset: nothing.
-	Result        *WorkResult `protobuf:"bytes,3,opt,name=result,proto3" json:"result,omitempty"`
+	Result *WorkResult `protobuf:"bytes,3,opt,name=result,proto3" json:"result,omitempty"`
+	// Why what the table asks for, or the removal of what it asks for no more, was not sent to the node yet. Unset: nothing is
+	// held back.
+	Hold          *Hold `protobuf:"bytes,4,opt,name=hold,proto3" json:"hold,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -567,6 +631,77 @@ func (x *NodeInterface) GetResult() *WorkResult {
 	return nil
 }
 
+func (x *NodeInterface) GetHold() *Hold {
+	if x != nil {
+		return x.Hold
+	}
+	return nil
+}
+
+// Hold is why something about an interface is held back.
+type Hold struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why.
+	Reason HoldReason `protobuf:"varint,1,opt,name=reason,proto3,enum=multinic.v1.HoldReason" json:"reason,omitempty"`
+	// The same for people: what is held back, why, and what to do about it.
+	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// When it ends by itself, by the dispatcher's clock. Unset: it does not.
+	Until         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Hold) Reset() {
+	*x = Hold{}
+	mi := &file_multinic_v1_fleet_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Hold) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Hold) ProtoMessage() {}
+
+func (x *Hold) ProtoReflect() protoreflect.Message {
+	mi := &file_multinic_v1_fleet_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Hold.ProtoReflect.Descriptor instead.
+func (*Hold) Descriptor() ([]byte, []int) {
+	return file_multinic_v1_fleet_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Hold) GetReason() HoldReason {
+	if x != nil {
+		return x.Reason
+	}
+	return HoldReason_HOLD_REASON_UNSPECIFIED
+}
+
+func (x *Hold) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Hold) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
 // NodeRow is what the dispatcher makes of one row of the table.
 type NodeRow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -586,7 +721,7 @@ type NodeRow struct {
 
 func (x *NodeRow) Reset() {
 	*x = NodeRow{}
-	mi := &file_multinic_v1_fleet_proto_msgTypes[8]
+	mi := &file_multinic_v1_fleet_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -598,7 +733,7 @@ func (x *NodeRow) String() string {
 func (*NodeRow) ProtoMessage() {}
 
 func (x *NodeRow) ProtoReflect() protoreflect.Message {
-	mi := &file_multinic_v1_fleet_proto_msgTypes[8]
+	mi := &file_multinic_v1_fleet_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -611,7 +746,7 @@ func (x *NodeRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeRow.ProtoReflect.Descriptor instead.
 func (*NodeRow) Descriptor() ([]byte, []int) {
-	return file_multinic_v1_fleet_proto_rawDescGZIP(), []int{8}
+	return file_multinic_v1_fleet_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *NodeRow) GetId() int64 {
@@ -645,6 +780,428 @@ func (x *NodeRow) GetMessage() string {
 func (x *NodeRow) GetKey() *Key {
 	if x != nil {
 		return x.Key
+	}
+	return nil
+}
+
+// RetryNodeRequest names a node.
+type RetryNodeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The node's name, as GetNode has it. Required.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryNodeRequest) Reset() {
+	*x = RetryNodeRequest{}
+	mi := &file_multinic_v1_fleet_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryNodeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryNodeRequest) ProtoMessage() {}
+
+func (x *RetryNodeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_multinic_v1_fleet_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryNodeRequest.ProtoReflect.Descriptor instead.
+func (*RetryNodeRequest) Descriptor() ([]byte, []int) {
+	return file_multinic_v1_fleet_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *RetryNodeRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// RetryNodeResponse is the answer to RetryNodeRequest.
+type RetryNodeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The generation under which the node tries again.
+	Generation    uint64 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryNodeResponse) Reset() {
+	*x = RetryNodeResponse{}
+	mi := &file_multinic_v1_fleet_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryNodeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryNodeResponse) ProtoMessage() {}
+
+func (x *RetryNodeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_multinic_v1_fleet_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryNodeResponse.ProtoReflect.Descriptor instead.
+func (*RetryNodeResponse) Descriptor() ([]byte, []int) {
+	return file_multinic_v1_fleet_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RetryNodeResponse) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+// GetGuardRequest asks for the guard.
+type GetGuardRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetGuardRequest) Reset() {
+	*x = GetGuardRequest{}
+	mi := &file_multinic_v1_fleet_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetGuardRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetGuardRequest) ProtoMessage() {}
+
+func (x *GetGuardRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_multinic_v1_fleet_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetGuardRequest.ProtoReflect.Descriptor instead.
+func (*GetGuardRequest) Descriptor() ([]byte, []int) {
+	return file_multinic_v1_fleet_proto_rawDescGZIP(), []int{12}
+}
+
+// GetGuardResponse is the answer to GetGuardRequest.
+type GetGuardResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The guard. Always set.
+	Guard         *Guard `protobuf:"bytes,1,opt,name=guard,proto3" json:"guard,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetGuardResponse) Reset() {
+	*x = GetGuardResponse{}
+	mi := &file_multinic_v1_fleet_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetGuardResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetGuardResponse) ProtoMessage() {}
+
+func (x *GetGuardResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_multinic_v1_fleet_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetGuardResponse.ProtoReflect.Descriptor instead.
+func (*GetGuardResponse) Descriptor() ([]byte, []int) {
+	return file_multinic_v1_fleet_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *GetGuardResponse) GetGuard() *Guard {
+	if x != nil {
+		return x.Guard
+	}
+	return nil
+}
+
+// ReleaseGuardRequest releases what the guard holds.
+type ReleaseGuardRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The token of the set that is to go through, as GetGuard returned it. Required.
+	Token         string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseGuardRequest) Reset() {
+	*x = ReleaseGuardRequest{}
+	mi := &file_multinic_v1_fleet_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseGuardRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseGuardRequest) ProtoMessage() {}
+
+func (x *ReleaseGuardRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_multinic_v1_fleet_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseGuardRequest.ProtoReflect.Descriptor instead.
+func (*ReleaseGuardRequest) Descriptor() ([]byte, []int) {
+	return file_multinic_v1_fleet_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ReleaseGuardRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+// ReleaseGuardResponse is the answer to ReleaseGuardRequest.
+type ReleaseGuardResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many removals and changes were let through.
+	Released      int32 `protobuf:"varint,1,opt,name=released,proto3" json:"released,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseGuardResponse) Reset() {
+	*x = ReleaseGuardResponse{}
+	mi := &file_multinic_v1_fleet_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseGuardResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseGuardResponse) ProtoMessage() {}
+
+func (x *ReleaseGuardResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_multinic_v1_fleet_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseGuardResponse.ProtoReflect.Descriptor instead.
+func (*ReleaseGuardResponse) Descriptor() ([]byte, []int) {
+	return file_multinic_v1_fleet_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ReleaseGuardResponse) GetReleased() int32 {
+	if x != nil {
+		return x.Released
+	}
+	return 0
+}
+
+// Guard is what the guard over removals and changes holds back.
+type Guard struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why, in one sentence. Empty: it holds nothing.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Since when, by the dispatcher's clock. Unset: it holds nothing.
+	Since *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	// The name of exactly this set, for ReleaseGuard. Empty: it holds nothing.
+	Token string `protobuf:"bytes,3,opt,name=token,proto3" json:"token,omitempty"`
+	// How many removals and changes are held.
+	Total int32 `protobuf:"varint,4,opt,name=total,proto3" json:"total,omitempty"`
+	// The first 1,000 of them, ordered by node and key.
+	Held          []*HeldChange `protobuf:"bytes,5,rep,name=held,proto3" json:"held,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Guard) Reset() {
+	*x = Guard{}
+	mi := &file_multinic_v1_fleet_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Guard) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Guard) ProtoMessage() {}
+
+func (x *Guard) ProtoReflect() protoreflect.Message {
+	mi := &file_multinic_v1_fleet_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Guard.ProtoReflect.Descriptor instead.
+func (*Guard) Descriptor() ([]byte, []int) {
+	return file_multinic_v1_fleet_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Guard) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Guard) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Guard) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *Guard) GetTotal() int32 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *Guard) GetHeld() []*HeldChange {
+	if x != nil {
+		return x.Held
+	}
+	return nil
+}
+
+// HeldChange is one removal or change that the guard holds back.
+type HeldChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The node's name.
+	NodeName string `protobuf:"bytes,1,opt,name=node_name,json=nodeName,proto3" json:"node_name,omitempty"`
+	// Which interface.
+	Key *Key `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// What the table asks for instead of what the node has. Unset: it is a removal.
+	Desired *InterfaceSpec `protobuf:"bytes,3,opt,name=desired,proto3" json:"desired,omitempty"`
+	// What the node has.
+	Proved        *InterfaceSpec `protobuf:"bytes,4,opt,name=proved,proto3" json:"proved,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HeldChange) Reset() {
+	*x = HeldChange{}
+	mi := &file_multinic_v1_fleet_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HeldChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HeldChange) ProtoMessage() {}
+
+func (x *HeldChange) ProtoReflect() protoreflect.Message {
+	mi := &file_multinic_v1_fleet_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HeldChange.ProtoReflect.Descriptor instead.
+func (*HeldChange) Descriptor() ([]byte, []int) {
+	return file_multinic_v1_fleet_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *HeldChange) GetNodeName() string {
+	if x != nil {
+		return x.NodeName
+	}
+	return ""
+}
+
+func (x *HeldChange) GetKey() *Key {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *HeldChange) GetDesired() *InterfaceSpec {
+	if x != nil {
+		return x.Desired
+	}
+	return nil
+}
+
+func (x *HeldChange) GetProved() *InterfaceSpec {
+	if x != nil {
+		return x.Proved
 	}
 	return nil
 }
@@ -689,26 +1246,66 @@ const file_multinic_v1_fleet_proto_rawDesc = "" +
 	"\x04peer\x18\x02 \x01(\tR\x04peer\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x03 \x01(\x04R\n" +
-	"generation\"\x95\x01\n" +
+	"generation\"\xbc\x01\n" +
 	"\rNodeInterface\x12\"\n" +
 	"\x03key\x18\x01 \x01(\v2\x10.multinic.v1.KeyR\x03key\x12/\n" +
 	"\adesired\x18\x02 \x01(\v2\x15.multinic.v1.WorkItemR\adesired\x12/\n" +
-	"\x06result\x18\x03 \x01(\v2\x17.multinic.v1.WorkResultR\x06result\"\xb3\x01\n" +
+	"\x06result\x18\x03 \x01(\v2\x17.multinic.v1.WorkResultR\x06result\x12%\n" +
+	"\x04hold\x18\x04 \x01(\v2\x11.multinic.v1.HoldR\x04hold\"\x83\x01\n" +
+	"\x04Hold\x12/\n" +
+	"\x06reason\x18\x01 \x01(\x0e2\x17.multinic.v1.HoldReasonR\x06reason\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x120\n" +
+	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\xb3\x01\n" +
 	"\aNodeRow\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12'\n" +
 	"\x0fnetplan_success\x18\x02 \x01(\bR\x0enetplanSuccess\x121\n" +
 	"\averdict\x18\x03 \x01(\x0e2\x17.multinic.v1.RowVerdictR\averdict\x12\x18\n" +
 	"\amessage\x18\x04 \x01(\tR\amessage\x12\"\n" +
-	"\x03key\x18\x05 \x01(\v2\x10.multinic.v1.KeyR\x03key*v\n" +
+	"\x03key\x18\x05 \x01(\v2\x10.multinic.v1.KeyR\x03key\"&\n" +
+	"\x10RetryNodeRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"3\n" +
+	"\x11RetryNodeResponse\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x01 \x01(\x04R\n" +
+	"generation\"\x11\n" +
+	"\x0fGetGuardRequest\"<\n" +
+	"\x10GetGuardResponse\x12(\n" +
+	"\x05guard\x18\x01 \x01(\v2\x12.multinic.v1.GuardR\x05guard\"+\n" +
+	"\x13ReleaseGuardRequest\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\"2\n" +
+	"\x14ReleaseGuardResponse\x12\x1a\n" +
+	"\breleased\x18\x01 \x01(\x05R\breleased\"\xaa\x01\n" +
+	"\x05Guard\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
+	"\x05token\x18\x03 \x01(\tR\x05token\x12\x14\n" +
+	"\x05total\x18\x04 \x01(\x05R\x05total\x12+\n" +
+	"\x04held\x18\x05 \x03(\v2\x17.multinic.v1.HeldChangeR\x04held\"\xb7\x01\n" +
+	"\n" +
+	"HeldChange\x12\x1b\n" +
+	"\tnode_name\x18\x01 \x01(\tR\bnodeName\x12\"\n" +
+	"\x03key\x18\x02 \x01(\v2\x10.multinic.v1.KeyR\x03key\x124\n" +
+	"\adesired\x18\x03 \x01(\v2\x1a.multinic.v1.InterfaceSpecR\adesired\x122\n" +
+	"\x06proved\x18\x04 \x01(\v2\x1a.multinic.v1.InterfaceSpecR\x06proved*{\n" +
+	"\n" +
+	"HoldReason\x12\x1b\n" +
+	"\x17HOLD_REASON_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15HOLD_REASON_HOLD_DOWN\x10\x01\x12\x15\n" +
+	"\x11HOLD_REASON_GUARD\x10\x02\x12\x1e\n" +
+	"\x1aHOLD_REASON_UNREADABLE_ROW\x10\x03*\x91\x01\n" +
 	"\n" +
 	"RowVerdict\x12\x1b\n" +
 	"\x17ROW_VERDICT_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14ROW_VERDICT_ACCEPTED\x10\x01\x12\x17\n" +
 	"\x13ROW_VERDICT_REFUSED\x10\x02\x12\x18\n" +
-	"\x14ROW_VERDICT_CONFLICT\x10\x032\xa0\x01\n" +
+	"\x14ROW_VERDICT_CONFLICT\x10\x03\x12\x19\n" +
+	"\x15ROW_VERDICT_AMBIGUOUS\x10\x042\x8a\x03\n" +
 	"\fFleetService\x12D\n" +
 	"\aGetNode\x12\x1b.multinic.v1.GetNodeRequest\x1a\x1c.multinic.v1.GetNodeResponse\x12J\n" +
-	"\tListNodes\x12\x1d.multinic.v1.ListNodesRequest\x1a\x1e.multinic.v1.ListNodesResponseB+Z)multinic.dev/proto/multinic/v1;multinicv1b\x06proto3"
+	"\tListNodes\x12\x1d.multinic.v1.ListNodesRequest\x1a\x1e.multinic.v1.ListNodesResponse\x12J\n" +
+	"\tRetryNode\x12\x1d.multinic.v1.RetryNodeRequest\x1a\x1e.multinic.v1.RetryNodeResponse\x12G\n" +
+	"\bGetGuard\x12\x1c.multinic.v1.GetGuardRequest\x1a\x1d.multinic.v1.GetGuardResponse\x12S\n" +
+	"\fReleaseGuard\x12 .multinic.v1.ReleaseGuardRequest\x1a!.multinic.v1.ReleaseGuardResponseB+Z)multinic.dev/proto/multinic/v1;multinicv1b\x06proto3"
 
 var (
 	file_multinic_v1_fleet_proto_rawDescOnce sync.Once
@@ -722,48 +1319,74 @@ func file_multinic_v1_fleet_proto_rawDescGZIP() []byte {
 	return file_multinic_v1_fleet_proto_rawDescData
 }
 
-var file_multinic_v1_fleet_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_multinic_v1_fleet_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_multinic_v1_fleet_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_multinic_v1_fleet_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_multinic_v1_fleet_proto_goTypes = []any{
-	(RowVerdict)(0),               // 0: multinic.v1.RowVerdict
-	(*GetNodeRequest)(nil),        // 1: multinic.v1.GetNodeRequest
-	(*GetNodeResponse)(nil),       // 2: multinic.v1.GetNodeResponse
-	(*ListNodesRequest)(nil),      // 3: multinic.v1.ListNodesRequest
-	(*NodeFilter)(nil),            // 4: multinic.v1.NodeFilter
-	(*ListNodesResponse)(nil),     // 5: multinic.v1.ListNodesResponse
-	(*Node)(nil),                  // 6: multinic.v1.Node
-	(*NodeSession)(nil),           // 7: multinic.v1.NodeSession
-	(*NodeInterface)(nil),         // 8: multinic.v1.NodeInterface
-	(*NodeRow)(nil),               // 9: multinic.v1.NodeRow
-	(*NodeFacts)(nil),             // 10: multinic.v1.NodeFacts
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
-	(*Key)(nil),                   // 12: multinic.v1.Key
-	(*WorkItem)(nil),              // 13: multinic.v1.WorkItem
-	(*WorkResult)(nil),            // 14: multinic.v1.WorkResult
+	(HoldReason)(0),               // 0: multinic.v1.HoldReason
+	(RowVerdict)(0),               // 1: multinic.v1.RowVerdict
+	(*GetNodeRequest)(nil),        // 2: multinic.v1.GetNodeRequest
+	(*GetNodeResponse)(nil),       // 3: multinic.v1.GetNodeResponse
+	(*ListNodesRequest)(nil),      // 4: multinic.v1.ListNodesRequest
+	(*NodeFilter)(nil),            // 5: multinic.v1.NodeFilter
+	(*ListNodesResponse)(nil),     // 6: multinic.v1.ListNodesResponse
+	(*Node)(nil),                  // 7: multinic.v1.Node
+	(*NodeSession)(nil),           // 8: multinic.v1.NodeSession
+	(*NodeInterface)(nil),         // 9: multinic.v1.NodeInterface
+	(*Hold)(nil),                  // 10: multinic.v1.Hold
+	(*NodeRow)(nil),               // 11: multinic.v1.NodeRow
+	(*RetryNodeRequest)(nil),      // 12: multinic.v1.RetryNodeRequest
+	(*RetryNodeResponse)(nil),     // 13: multinic.v1.RetryNodeResponse
+	(*GetGuardRequest)(nil),       // 14: multinic.v1.GetGuardRequest
+	(*GetGuardResponse)(nil),      // 15: multinic.v1.GetGuardResponse
+	(*ReleaseGuardRequest)(nil),   // 16: multinic.v1.ReleaseGuardRequest
+	(*ReleaseGuardResponse)(nil),  // 17: multinic.v1.ReleaseGuardResponse
+	(*Guard)(nil),                 // 18: multinic.v1.Guard
+	(*HeldChange)(nil),            // 19: multinic.v1.HeldChange
+	(*NodeFacts)(nil),             // 20: multinic.v1.NodeFacts
+	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
+	(*Key)(nil),                   // 22: multinic.v1.Key
+	(*WorkItem)(nil),              // 23: multinic.v1.WorkItem
+	(*WorkResult)(nil),            // 24: multinic.v1.WorkResult
+	(*InterfaceSpec)(nil),         // 25: multinic.v1.InterfaceSpec
 }
 var file_multinic_v1_fleet_proto_depIdxs = []int32{
-	6,  // 0: multinic.v1.GetNodeResponse.node:type_name -> multinic.v1.Node
-	4,  // 1: multinic.v1.ListNodesRequest.filter:type_name -> multinic.v1.NodeFilter
-	6,  // 2: multinic.v1.ListNodesResponse.nodes:type_name -> multinic.v1.Node
-	7,  // 3: multinic.v1.Node.session:type_name -> multinic.v1.NodeSession
-	10, // 4: multinic.v1.Node.facts:type_name -> multinic.v1.NodeFacts
-	8,  // 5: multinic.v1.Node.interfaces:type_name -> multinic.v1.NodeInterface
-	9,  // 6: multinic.v1.Node.rows:type_name -> multinic.v1.NodeRow
-	11, // 7: multinic.v1.NodeSession.connected_at:type_name -> google.protobuf.Timestamp
-	12, // 8: multinic.v1.NodeInterface.key:type_name -> multinic.v1.Key
-	13, // 9: multinic.v1.NodeInterface.desired:type_name -> multinic.v1.WorkItem
-	14, // 10: multinic.v1.NodeInterface.result:type_name -> multinic.v1.WorkResult
-	0,  // 11: multinic.v1.NodeRow.verdict:type_name -> multinic.v1.RowVerdict
-	12, // 12: multinic.v1.NodeRow.key:type_name -> multinic.v1.Key
-	1,  // 13: multinic.v1.FleetService.GetNode:input_type -> multinic.v1.GetNodeRequest
-	3,  // 14: multinic.v1.FleetService.ListNodes:input_type -> multinic.v1.ListNodesRequest
-	2,  // 15: multinic.v1.FleetService.GetNode:output_type -> multinic.v1.GetNodeResponse
-	5,  // 16: multinic.v1.FleetService.ListNodes:output_type -> multinic.v1.ListNodesResponse
-	15, // [15:17] is the sub-list for method output_type
-	13, // [13:15] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	7,  // 0: multinic.v1.GetNodeResponse.node:type_name -> multinic.v1.Node
+	5,  // 1: multinic.v1.ListNodesRequest.filter:type_name -> multinic.v1.NodeFilter
+	7,  // 2: multinic.v1.ListNodesResponse.nodes:type_name -> multinic.v1.Node
+	8,  // 3: multinic.v1.Node.session:type_name -> multinic.v1.NodeSession
+	20, // 4: multinic.v1.Node.facts:type_name -> multinic.v1.NodeFacts
+	9,  // 5: multinic.v1.Node.interfaces:type_name -> multinic.v1.NodeInterface
+	11, // 6: multinic.v1.Node.rows:type_name -> multinic.v1.NodeRow
+	21, // 7: multinic.v1.NodeSession.connected_at:type_name -> google.protobuf.Timestamp
+	22, // 8: multinic.v1.NodeInterface.key:type_name -> multinic.v1.Key
+	23, // 9: multinic.v1.NodeInterface.desired:type_name -> multinic.v1.WorkItem
+	24, // 10: multinic.v1.NodeInterface.result:type_name -> multinic.v1.WorkResult
+	10, // 11: multinic.v1.NodeInterface.hold:type_name -> multinic.v1.Hold
+	0,  // 12: multinic.v1.Hold.reason:type_name -> multinic.v1.HoldReason
+	21, // 13: multinic.v1.Hold.until:type_name -> google.protobuf.Timestamp
+	1,  // 14: multinic.v1.NodeRow.verdict:type_name -> multinic.v1.RowVerdict
+	22, // 15: multinic.v1.NodeRow.key:type_name -> multinic.v1.Key
+	18, // 16: multinic.v1.GetGuardResponse.guard:type_name -> multinic.v1.Guard
+	21, // 17: multinic.v1.Guard.since:type_name -> google.protobuf.Timestamp
+	19, // 18: multinic.v1.Guard.held:type_name -> multinic.v1.HeldChange
+	22, // 19: multinic.v1.HeldChange.key:type_name -> multinic.v1.Key
+	25, // 20: multinic.v1.HeldChange.desired:type_name -> multinic.v1.InterfaceSpec
+	25, // 21: multinic.v1.HeldChange.proved:type_name -> multinic.v1.InterfaceSpec
+	2,  // 22: multinic.v1.FleetService.GetNode:input_type -> multinic.v1.GetNodeRequest
+	4,  // 23: multinic.v1.FleetService.ListNodes:input_type -> multinic.v1.ListNodesRequest
+	12, // 24: multinic.v1.FleetService.RetryNode:input_type -> multinic.v1.RetryNodeRequest
+	14, // 25: multinic.v1.FleetService.GetGuard:input_type -> multinic.v1.GetGuardRequest
+	16, // 26: multinic.v1.FleetService.ReleaseGuard:input_type -> multinic.v1.ReleaseGuardRequest
+	3,  // 27: multinic.v1.FleetService.GetNode:output_type -> multinic.v1.GetNodeResponse
+	6,  // 28: multinic.v1.FleetService.ListNodes:output_type -> multinic.v1.ListNodesResponse
+	13, // 29: multinic.v1.FleetService.RetryNode:output_type -> multinic.v1.RetryNodeResponse
+	15, // 30: multinic.v1.FleetService.GetGuard:output_type -> multinic.v1.GetGuardResponse
+	17, // 31: multinic.v1.FleetService.ReleaseGuard:output_type -> multinic.v1.ReleaseGuardResponse
+	27, // [27:32] is the sub-list for method output_type
+	22, // [22:27] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_multinic_v1_fleet_proto_init() }
@@ -778,8 +1401,8 @@ func file_multinic_v1_fleet_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_multinic_v1_fleet_proto_rawDesc), len(file_multinic_v1_fleet_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   9,
+			NumEnums:      2,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

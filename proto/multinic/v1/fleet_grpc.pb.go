@@ -21,16 +21,19 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	FleetService_GetNode_FullMethodName   = "/multinic.v1.FleetService/GetNode"
-	FleetService_ListNodes_FullMethodName = "/multinic.v1.FleetService/ListNodes"
+	FleetService_GetNode_FullMethodName      = "/multinic.v1.FleetService/GetNode"
+	FleetService_ListNodes_FullMethodName    = "/multinic.v1.FleetService/ListNodes"
+	FleetService_RetryNode_FullMethodName    = "/multinic.v1.FleetService/RetryNode"
+	FleetService_GetGuard_FullMethodName     = "/multinic.v1.FleetService/GetGuard"
+	FleetService_ReleaseGuard_FullMethodName = "/multinic.v1.FleetService/ReleaseGuard"
 )
 
 // FleetServiceClient is the client API for FleetService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// FleetService answers what each node should have, what it has, and why the two differ. It is made for grpcurl
-// and for any other client; it changes nothing.
+// FleetService answers what each node should have, what it has, and why the two differ; and it lets an operator have
+// what failed tried again, and what the guard holds go through. It is made for grpcurl and for any other client.
 type FleetServiceClient interface {
 	// GetNode returns one node with all of its interfaces and rows.
 	//
@@ -42,6 +45,20 @@ type FleetServiceClient interface {
 	// Errors: INVALID_ARGUMENT when the page token or size is not usable; UNAVAILABLE while the table has not been
 	// read yet.
 	ListNodes(ctx context.Context, in *ListNodesRequest, opts ...grpc.CallOption) (*ListNodesResponse, error)
+	// RetryNode has a node forget how long it wanted to wait before it tries again what failed, and try it now.
+	//
+	// Errors: INVALID_ARGUMENT when no name is given; NOT_FOUND when neither the table nor a session knows the name;
+	// FAILED_PRECONDITION when the node has no session now; UNAVAILABLE while the table has not been read yet.
+	RetryNode(ctx context.Context, in *RetryNodeRequest, opts ...grpc.CallOption) (*RetryNodeResponse, error)
+	// GetGuard returns what the guard holds back, and why.
+	//
+	// Errors: UNAVAILABLE while the table has not been read yet.
+	GetGuard(ctx context.Context, in *GetGuardRequest, opts ...grpc.CallOption) (*GetGuardResponse, error)
+	// ReleaseGuard lets exactly the set through that the guard holds: the one whose token is given.
+	//
+	// Errors: INVALID_ARGUMENT when no token is given; FAILED_PRECONDITION when the guard holds nothing, or another set
+	// by now (look at it again with GetGuard); UNAVAILABLE while the table has not been read yet.
+	ReleaseGuard(ctx context.Context, in *ReleaseGuardRequest, opts ...grpc.CallOption) (*ReleaseGuardResponse, error)
 }
 
 type fleetServiceClient struct {
@@ -72,12 +89,42 @@ func (c *fleetServiceClient) ListNodes(ctx context.Context, in *ListNodesRequest
 	return out, nil
 }
 
+func (c *fleetServiceClient) RetryNode(ctx context.Context, in *RetryNodeRequest, opts ...grpc.CallOption) (*RetryNodeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RetryNodeResponse)
+	err := c.cc.Invoke(ctx, FleetService_RetryNode_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *fleetServiceClient) GetGuard(ctx context.Context, in *GetGuardRequest, opts ...grpc.CallOption) (*GetGuardResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetGuardResponse)
+	err := c.cc.Invoke(ctx, FleetService_GetGuard_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *fleetServiceClient) ReleaseGuard(ctx context.Context, in *ReleaseGuardRequest, opts ...grpc.CallOption) (*ReleaseGuardResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReleaseGuardResponse)
+	err := c.cc.Invoke(ctx, FleetService_ReleaseGuard_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // FleetServiceServer is the server API for FleetService service.
 // All implementations must embed UnimplementedFleetServiceServer
 // for forward compatibility.
 //
-// FleetService answers what each node should have, what it has, and why the two differ. It is made for grpcurl
-// and for any other client; it changes nothing.
+// FleetService answers what each node should have, what it has, and why the two differ; and it lets an operator have
+// what failed tried again, and what the guard holds go through. It is made for grpcurl and for any other client.
 type FleetServiceServer interface {
 	// GetNode returns one node with all of its interfaces and rows.
 	//
@@ -89,6 +136,20 @@ type FleetServiceServer interface {
 	// Errors: INVALID_ARGUMENT when the page token or size is not usable; UNAVAILABLE while the table has not been
 	// read yet.
 	ListNodes(context.Context, *ListNodesRequest) (*ListNodesResponse, error)
+	// RetryNode has a node forget how long it wanted to wait before it tries again what failed, and try it now.
+	//
+	// Errors: INVALID_ARGUMENT when no name is given; NOT_FOUND when neither the table nor a session knows the name;
+	// FAILED_PRECONDITION when the node has no session now; UNAVAILABLE while the table has not been read yet.
+	RetryNode(context.Context, *RetryNodeRequest) (*RetryNodeResponse, error)
+	// GetGuard returns what the guard holds back, and why.
+	//
+	// Errors: UNAVAILABLE while the table has not been read yet.
+	GetGuard(context.Context, *GetGuardRequest) (*GetGuardResponse, error)
+	// ReleaseGuard lets exactly the set through that the guard holds: the one whose token is given.
+	//
+	// Errors: INVALID_ARGUMENT when no token is given; FAILED_PRECONDITION when the guard holds nothing, or another set
+	// by now (look at it again with GetGuard); UNAVAILABLE while the table has not been read yet.
+	ReleaseGuard(context.Context, *ReleaseGuardRequest) (*ReleaseGuardResponse, error)
 	mustEmbedUnimplementedFleetServiceServer()
 }
 
@@ -104,6 +165,15 @@ func (UnimplementedFleetServiceServer) GetNode(context.Context, *GetNodeRequest)
 }
 func (UnimplementedFleetServiceServer) ListNodes(context.Context, *ListNodesRequest) (*ListNodesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListNodes not implemented")
+}
+func (UnimplementedFleetServiceServer) RetryNode(context.Context, *RetryNodeRequest) (*RetryNodeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RetryNode not implemented")
+}
+func (UnimplementedFleetServiceServer) GetGuard(context.Context, *GetGuardRequest) (*GetGuardResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetGuard not implemented")
+}
+func (UnimplementedFleetServiceServer) ReleaseGuard(context.Context, *ReleaseGuardRequest) (*ReleaseGuardResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReleaseGuard not implemented")
 }
 func (UnimplementedFleetServiceServer) mustEmbedUnimplementedFleetServiceServer() {}
 func (UnimplementedFleetServiceServer) testEmbeddedByValue()                      {}
@@ -162,6 +232,60 @@ func _FleetService_ListNodes_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _FleetService_RetryNode_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RetryNodeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FleetServiceServer).RetryNode(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FleetService_RetryNode_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FleetServiceServer).RetryNode(ctx, req.(*RetryNodeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _FleetService_GetGuard_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetGuardRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FleetServiceServer).GetGuard(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FleetService_GetGuard_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FleetServiceServer).GetGuard(ctx, req.(*GetGuardRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _FleetService_ReleaseGuard_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReleaseGuardRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FleetServiceServer).ReleaseGuard(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FleetService_ReleaseGuard_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FleetServiceServer).ReleaseGuard(ctx, req.(*ReleaseGuardRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // FleetService_ServiceDesc is the grpc.ServiceDesc for FleetService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -176,6 +300,18 @@ var FleetService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListNodes",
 			Handler:    _FleetService_ListNodes_Handler,
+		},
+		{
+			MethodName: "RetryNode",
+			Handler:    _FleetService_RetryNode_Handler,
+		},
+		{
+			MethodName: "GetGuard",
+			Handler:    _FleetService_GetGuard_Handler,
+		},
+		{
+			MethodName: "ReleaseGuard",
+			Handler:    _FleetService_ReleaseGuard_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

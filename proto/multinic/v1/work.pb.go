@@ -41,8 +41,11 @@ const (
 	// It must not be applied as things are, and nothing was touched. Looked at again when the item, or the node's
 	// links, change. Settled.
 	State_STATE_REFUSED State = 5
-	// This executor does not know how to do all of what the spec asks for, and nothing was touched. Settled.
+	// This executor, or its node's kernel, does not know how to do all of what the spec asks for; nothing was touched, or all
+	// was put back. Settled.
 	State_STATE_UNSUPPORTED State = 6
+	// The executor only observes (--mode=observe) and has touched nothing: `planned` is what it would do. Settled.
+	State_STATE_PLANNED State = 7
 )
 
 // Enum value maps for State.
@@ -55,6 +58,7 @@ var (
 		4: "STATE_FAILED",
 		5: "STATE_REFUSED",
 		6: "STATE_UNSUPPORTED",
+		7: "STATE_PLANNED",
 	}
 	State_value = map[string]int32{
 		"STATE_UNSPECIFIED":      0,
@@ -64,6 +68,7 @@ var (
 		"STATE_FAILED":           4,
 		"STATE_REFUSED":          5,
 		"STATE_UNSUPPORTED":      6,
+		"STATE_PLANNED":          7,
 	}
 )
 
@@ -120,6 +125,17 @@ const (
 	Reason_REASON_VERIFICATION_FAILED Reason = 9
 	// The node's record of its interfaces could not be written or read (FAILED).
 	Reason_REASON_PERSIST_FAILED Reason = 10
+	// Another host on the wire has the address (FAILED; what worked before is in place).
+	Reason_REASON_ADDRESS_IN_USE Reason = 11
+	// The node's own network lost something while changes were made, and all of them were undone (FAILED).
+	Reason_REASON_UNDERLAY_LOST Reason = 12
+	// After the changes the node reached its gateway, its dispatcher or the like by another way, or its gateway no longer, and
+	// all of them were undone (FAILED).
+	Reason_REASON_PATH_CHANGED Reason = 13
+	// The node's kernel has no 802.1Q VLANs (UNSUPPORTED).
+	Reason_REASON_VLAN_UNSUPPORTED Reason = 14
+	// A link that is not multinic's has the interface's name or its VLAN id (REFUSED).
+	Reason_REASON_NAME_IN_USE Reason = 15
 )
 
 // Enum value maps for Reason.
@@ -136,6 +152,11 @@ var (
 		8:  "REASON_APPLY_FAILED",
 		9:  "REASON_VERIFICATION_FAILED",
 		10: "REASON_PERSIST_FAILED",
+		11: "REASON_ADDRESS_IN_USE",
+		12: "REASON_UNDERLAY_LOST",
+		13: "REASON_PATH_CHANGED",
+		14: "REASON_VLAN_UNSUPPORTED",
+		15: "REASON_NAME_IN_USE",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":         0,
@@ -149,6 +170,11 @@ var (
 		"REASON_APPLY_FAILED":        8,
 		"REASON_VERIFICATION_FAILED": 9,
 		"REASON_PERSIST_FAILED":      10,
+		"REASON_ADDRESS_IN_USE":      11,
+		"REASON_UNDERLAY_LOST":       12,
+		"REASON_PATH_CHANGED":        13,
+		"REASON_VLAN_UNSUPPORTED":    14,
+		"REASON_NAME_IN_USE":         15,
 	}
 )
 
@@ -395,10 +421,13 @@ type WorkSet struct {
 	Generation uint64 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
 	// What the node should have; at most 64 items, ordered by key.
 	Items []*WorkItem `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
-	// What the node should give up, ordered by key. No key stands in both lists.
-	Removals      []*Key `protobuf:"bytes,3,rep,name=removals,proto3" json:"removals,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// What the node should give up, at most 64 keys, ordered. No key stands in both lists.
+	Removals []*Key `protobuf:"bytes,3,rep,name=removals,proto3" json:"removals,omitempty"`
+	// The newest generation of this stream that was made because an operator asked for another try (RetryNode): what failed
+	// under an earlier one is tried again now, whatever its backoff. 0: nobody asked on this stream.
+	RetryGeneration uint64 `protobuf:"varint,4,opt,name=retry_generation,json=retryGeneration,proto3" json:"retry_generation,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *WorkSet) Reset() {
@@ -450,6 +479,13 @@ func (x *WorkSet) GetRemovals() []*Key {
 		return x.Removals
 	}
 	return nil
+}
+
+func (x *WorkSet) GetRetryGeneration() uint64 {
+	if x != nil {
+		return x.RetryGeneration
+	}
+	return 0
 }
 
 // Observed is what the executor last read from the kernel about one interface.
@@ -567,7 +603,14 @@ type WorkResult struct {
 	// How often the revision was tried in a row without success. 0 when READY.
 	Attempts uint32 `protobuf:"varint,9,opt,name=attempts,proto3" json:"attempts,omitempty"`
 	// When a FAILED item is tried again, by the node's clock. Unset: not by itself.
-	NextRetry     *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=next_retry,json=nextRetry,proto3" json:"next_retry,omitempty"`
+	NextRetry *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=next_retry,json=nextRetry,proto3" json:"next_retry,omitempty"`
+	// What the interface was last proved to be, in this session or an earlier one, whatever became of it since; dns_servers are
+	// left out. Unset: nothing was ever proved of it.
+	Proved *InterfaceSpec `protobuf:"bytes,11,opt,name=proved,proto3" json:"proved,omitempty"`
+	// What would be done, as `ip` words it, in order (PLANNED); at most 64 changes.
+	Planned []string `protobuf:"bytes,12,rep,name=planned,proto3" json:"planned,omitempty"`
+	// Whether the node has taken the interface: it has its name, or a claim to it, until it is removed.
+	Taken         bool `protobuf:"varint,13,opt,name=taken,proto3" json:"taken,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -672,6 +715,27 @@ func (x *WorkResult) GetNextRetry() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *WorkResult) GetProved() *InterfaceSpec {
+	if x != nil {
+		return x.Proved
+	}
+	return nil
+}
+
+func (x *WorkResult) GetPlanned() []string {
+	if x != nil {
+		return x.Planned
+	}
+	return nil
+}
+
+func (x *WorkResult) GetTaken() bool {
+	if x != nil {
+		return x.Taken
+	}
+	return false
+}
+
 // NodeFacts describes the node and its executor, for people who look.
 type NodeFacts struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -682,7 +746,9 @@ type NodeFacts struct {
 	// What makes the configuration last: "netlink".
 	Backend string `protobuf:"bytes,3,opt,name=backend,proto3" json:"backend,omitempty"`
 	// What makes changes live: "kernel".
-	Activation    string `protobuf:"bytes,4,opt,name=activation,proto3" json:"activation,omitempty"`
+	Activation string `protobuf:"bytes,4,opt,name=activation,proto3" json:"activation,omitempty"`
+	// Whether it applies or only observes: "apply" or "observe".
+	Mode          string `protobuf:"bytes,5,opt,name=mode,proto3" json:"mode,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -745,14 +811,23 @@ func (x *NodeFacts) GetActivation() string {
 	return ""
 }
 
+func (x *NodeFacts) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
 // NodeReport is the whole picture of what a node has. It replaces every earlier one.
 type NodeReport struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One result for each item of the newest WorkSet, for each of its removals, and for each further interface that
-	// the node has from earlier ones; ordered by key, at most 128.
+	// One result for each item of the newest WorkSet and for each further interface that the node has taken; ordered by key,
+	// at most 128. A removal that is done has none: the node has it no more.
 	Results []*WorkResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
 	// The node and its executor. Set in each report.
-	Facts         *NodeFacts `protobuf:"bytes,2,opt,name=facts,proto3" json:"facts,omitempty"`
+	Facts *NodeFacts `protobuf:"bytes,2,opt,name=facts,proto3" json:"facts,omitempty"`
+	// The generation of this stream's newest WorkSet that the results take into account. 0: none of this stream.
+	Generation    uint64 `protobuf:"varint,3,opt,name=generation,proto3" json:"generation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -801,6 +876,13 @@ func (x *NodeReport) GetFacts() *NodeFacts {
 	return nil
 }
 
+func (x *NodeReport) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
 var File_multinic_v1_work_proto protoreflect.FileDescriptor
 
 const file_multinic_v1_work_proto_rawDesc = "" +
@@ -820,13 +902,14 @@ const file_multinic_v1_work_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\v2\x10.multinic.v1.KeyR\x03key\x12\x17\n" +
 	"\arow_ids\x18\x02 \x03(\x03R\x06rowIds\x12\x1a\n" +
 	"\brevision\x18\x03 \x01(\tR\brevision\x12.\n" +
-	"\x04spec\x18\x04 \x01(\v2\x1a.multinic.v1.InterfaceSpecR\x04spec\"\x84\x01\n" +
+	"\x04spec\x18\x04 \x01(\v2\x1a.multinic.v1.InterfaceSpecR\x04spec\"\xaf\x01\n" +
 	"\aWorkSet\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
 	"generation\x12+\n" +
 	"\x05items\x18\x02 \x03(\v2\x15.multinic.v1.WorkItemR\x05items\x12,\n" +
-	"\bremovals\x18\x03 \x03(\v2\x10.multinic.v1.KeyR\bremovals\"\x97\x01\n" +
+	"\bremovals\x18\x03 \x03(\v2\x10.multinic.v1.KeyR\bremovals\x12)\n" +
+	"\x10retry_generation\x18\x04 \x01(\x04R\x0fretryGeneration\"\x97\x01\n" +
 	"\bObserved\x12\x1d\n" +
 	"\n" +
 	"link_index\x18\x01 \x01(\rR\tlinkIndex\x12\x0e\n" +
@@ -834,7 +917,7 @@ const file_multinic_v1_work_proto_rawDesc = "" +
 	"\x03mtu\x18\x03 \x01(\rR\x03mtu\x12\x1c\n" +
 	"\taddresses\x18\x04 \x03(\tR\taddresses\x12\x16\n" +
 	"\x06routes\x18\x05 \x03(\tR\x06routes\x12\x14\n" +
-	"\x05rules\x18\x06 \x03(\tR\x05rules\"\x9f\x03\n" +
+	"\x05rules\x18\x06 \x03(\tR\x05rules\"\x83\x04\n" +
 	"\n" +
 	"WorkResult\x12\"\n" +
 	"\x03key\x18\x01 \x01(\v2\x10.multinic.v1.KeyR\x03key\x12\x1a\n" +
@@ -848,18 +931,25 @@ const file_multinic_v1_work_proto_rawDesc = "" +
 	"\battempts\x18\t \x01(\rR\battempts\x129\n" +
 	"\n" +
 	"next_retry\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\tnextRetry\"\x97\x01\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\tnextRetry\x122\n" +
+	"\x06proved\x18\v \x01(\v2\x1a.multinic.v1.InterfaceSpecR\x06proved\x12\x18\n" +
+	"\aplanned\x18\f \x03(\tR\aplanned\x12\x14\n" +
+	"\x05taken\x18\r \x01(\bR\x05taken\"\xab\x01\n" +
 	"\tNodeFacts\x12)\n" +
 	"\x10executor_version\x18\x01 \x01(\tR\x0fexecutorVersion\x12%\n" +
 	"\x0ekernel_release\x18\x02 \x01(\tR\rkernelRelease\x12\x18\n" +
 	"\abackend\x18\x03 \x01(\tR\abackend\x12\x1e\n" +
 	"\n" +
 	"activation\x18\x04 \x01(\tR\n" +
-	"activation\"m\n" +
+	"activation\x12\x12\n" +
+	"\x04mode\x18\x05 \x01(\tR\x04mode\"\x8d\x01\n" +
 	"\n" +
 	"NodeReport\x121\n" +
 	"\aresults\x18\x01 \x03(\v2\x17.multinic.v1.WorkResultR\aresults\x12,\n" +
-	"\x05facts\x18\x02 \x01(\v2\x16.multinic.v1.NodeFactsR\x05facts*\x9b\x01\n" +
+	"\x05facts\x18\x02 \x01(\v2\x16.multinic.v1.NodeFactsR\x05facts\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x03 \x01(\x04R\n" +
+	"generation*\xae\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSTATE_APPLYING\x10\x01\x12\x0f\n" +
@@ -867,7 +957,8 @@ const file_multinic_v1_work_proto_rawDesc = "" +
 	"\x16STATE_WAITING_FOR_LINK\x10\x03\x12\x10\n" +
 	"\fSTATE_FAILED\x10\x04\x12\x11\n" +
 	"\rSTATE_REFUSED\x10\x05\x12\x15\n" +
-	"\x11STATE_UNSUPPORTED\x10\x06*\xa9\x02\n" +
+	"\x11STATE_UNSUPPORTED\x10\x06\x12\x11\n" +
+	"\rSTATE_PLANNED\x10\a*\xac\x03\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15REASON_LINK_NOT_FOUND\x10\x01\x12\x19\n" +
@@ -880,7 +971,12 @@ const file_multinic_v1_work_proto_rawDesc = "" +
 	"\x13REASON_APPLY_FAILED\x10\b\x12\x1e\n" +
 	"\x1aREASON_VERIFICATION_FAILED\x10\t\x12\x19\n" +
 	"\x15REASON_PERSIST_FAILED\x10\n" +
-	"B+Z)multinic.dev/proto/multinic/v1;multinicv1b\x06proto3"
+	"\x12\x19\n" +
+	"\x15REASON_ADDRESS_IN_USE\x10\v\x12\x18\n" +
+	"\x14REASON_UNDERLAY_LOST\x10\f\x12\x17\n" +
+	"\x13REASON_PATH_CHANGED\x10\r\x12\x1b\n" +
+	"\x17REASON_VLAN_UNSUPPORTED\x10\x0e\x12\x16\n" +
+	"\x12REASON_NAME_IN_USE\x10\x0fB+Z)multinic.dev/proto/multinic/v1;multinicv1b\x06proto3"
 
 var (
 	file_multinic_v1_work_proto_rawDescOnce sync.Once
@@ -919,13 +1015,14 @@ var file_multinic_v1_work_proto_depIdxs = []int32{
 	1,  // 6: multinic.v1.WorkResult.reason:type_name -> multinic.v1.Reason
 	6,  // 7: multinic.v1.WorkResult.observed:type_name -> multinic.v1.Observed
 	10, // 8: multinic.v1.WorkResult.next_retry:type_name -> google.protobuf.Timestamp
-	7,  // 9: multinic.v1.NodeReport.results:type_name -> multinic.v1.WorkResult
-	8,  // 10: multinic.v1.NodeReport.facts:type_name -> multinic.v1.NodeFacts
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	3,  // 9: multinic.v1.WorkResult.proved:type_name -> multinic.v1.InterfaceSpec
+	7,  // 10: multinic.v1.NodeReport.results:type_name -> multinic.v1.WorkResult
+	8,  // 11: multinic.v1.NodeReport.facts:type_name -> multinic.v1.NodeFacts
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_multinic_v1_work_proto_init() }
