@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"multinic.dev/executor/internal/config"
@@ -28,10 +29,20 @@ func start() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 
-	return run(ctx, settings)
+	switch settings.Command {
+	case config.Status:
+		return status(ctx, settings, os.Stdout)
+	case config.Cleanup:
+		return cleanup(ctx, settings, os.Stdout)
+	default:
+		return run(ctx, settings)
+	}
 }
 
 // complain prints an error as one line, and returns the exit code.
+// oneLine words several errors in one line.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+
 func complain(err error, code int) int {
 	fmt.Fprintf(os.Stderr, "multinic-executor: %v\n", err)
 

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 
 	"multinic.dev/executor/internal/config"
+	"multinic.dev/executor/internal/host"
 	"multinic.dev/executor/internal/latest"
 	"multinic.dev/executor/internal/link"
 	"multinic.dev/executor/internal/metrics"
@@ -23,6 +24,7 @@ import (
 	"multinic.dev/executor/internal/record"
 	"multinic.dev/executor/internal/session"
 	"multinic.dev/executor/internal/statedir"
+	"multinic.dev/executor/internal/transaction"
 	"multinic.dev/executor/internal/work"
 	"multinic.dev/executor/internal/worker"
 	multinicv1 "multinic.dev/proto/multinic/v1"
@@ -52,6 +54,10 @@ func run(ctx context.Context, settings *config.Config) int {
 	if err != nil {
 		return complain(err, 1)
 	}
+	identity, err := host.Read("/")
+	if err != nil {
+		return complain(err, 1)
+	}
 	listener, err := listen(ctx, settings.HTTPListen)
 	if err != nil {
 		return complain(fmt.Errorf("--http-listen (HTTP_LISTEN) is %q: %w; choose another address, or none", settings.HTTPListen, err), exitBadSetting)
@@ -61,12 +67,13 @@ func run(ctx context.Context, settings *config.Config) int {
 		return complain(errors.Join(err, closeListener(listener)), 1)
 	}
 	defer kernel.Close()
-	e, err := assemble(settings, log, interfaces, kernel)
+	e, err := assemble(settings, log, interfaces, kernel, identity)
 	if err != nil {
 		return complain(errors.Join(err, closeListener(listener)), 1)
 	}
 	log.Info("started", zap.String("version", version), zap.String("dispatcher", settings.Dispatcher), zap.String("identity", settings.Identity),
-		zap.String("backend", settings.Backend), zap.String("state_dir", settings.StateDir), zap.String("http_listen", address(listener)))
+		zap.String("backend", settings.Backend), zap.String("mode", settings.Mode), zap.String("state_dir", settings.StateDir),
+		zap.String("http_listen", address(listener)))
 	if err := e.serve(ctx, listener); err != nil {
 		return complain(err, 1)
 	}
@@ -118,7 +125,9 @@ func address(listener net.Listener) string {
 }
 
 // assemble makes the parts and joins them. It does no I/O.
-func assemble(settings *config.Config, log *zap.Logger, interfaces *record.Record, kernel *link.Kernel) (*executor, error) {
+func assemble(
+	settings *config.Config, log *zap.Logger, interfaces *record.Record, kernel *link.Kernel, identity host.Identity,
+) (*executor, error) {
 	registry := prometheus.NewRegistry()
 	// Not those of package collectors: it reaches database/sql, which nothing on a node may.
 	for _, one := range []prometheus.Collector{
@@ -139,13 +148,18 @@ func assemble(settings *config.Config, log *zap.Logger, interfaces *record.Recor
 	}
 	sets, reports := latest.New[work.Set](), latest.New[work.Report]()
 	e := &executor{log: log}
+	transactions := transaction.New(transaction.Config{
+		Kernel: kernel, Record: interfaces, Journal: transaction.OpenJournal(settings.StateDir),
+		Prober: transaction.Unguarded{}, Guard: transaction.Unguarded{}, Log: log, Machine: identity.Machine, Boot: identity.Boot,
+	})
 	e.worker = worker.New(worker.Config{
-		Kernel: kernel, Record: interfaces, Sets: sets, Reports: reports, Meter: meter, Log: log, Chance: rand.Float64,
+		Kernel: kernel, Record: interfaces, Transactions: transactions, Observe: settings.Mode == config.Observe, Boot: identity.Boot,
+		Sets: sets, Reports: reports, Meter: meter, Log: log, Chance: rand.Float64,
 	})
 	e.session = session.New(session.Config{
 		Dial:  func() (*grpc.ClientConn, error) { return session.Dial(settings.Dispatcher) },
 		Hello: &multinicv1.Hello{NodeName: settings.NodeName, ExecutorVersion: version},
-		Facts: &multinicv1.NodeFacts{ExecutorVersion: version, KernelRelease: release, Backend: settings.Backend, Activation: "kernel"},
+		Facts: &multinicv1.NodeFacts{ExecutorVersion: version, KernelRelease: release, Backend: settings.Backend, Activation: "kernel", Mode: settings.Mode},
 		Sets:  sets, Reports: reports, Meter: meter, Log: log, Chance: rand.Float64,
 	})
 	e.http = probe.NewServer(e.worker, e.session, registry)

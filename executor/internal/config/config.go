@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
@@ -23,7 +24,37 @@ type Config struct {
 	StateDir   string `name:"state-dir" env:"STATE_DIR" default:"/var/lib/multinic" help:"Directory for what must outlive the executor. Made if missing."`
 	HTTPListen string `name:"http-listen" env:"HTTP_LISTEN" default:"127.0.0.1:8081" help:"Where /metrics, /healthz, /readyz are served; none: nowhere."`
 
+	Mode   string `name:"mode" env:"MODE" default:"apply" help:"apply: make the node what is asked for. observe: only say what would be done."`
+	NodeIP string `name:"node-ip" env:"NODE_IP" placeholder:"ADDRESS" help:"${nodeip}"`
+
+	ConfirmTimeout time.Duration `name:"confirm-timeout" env:"CONFIRM_TIMEOUT" default:"5s" help:"${confirm}"`
+
 	Version kong.VersionFlag `name:"version" help:"Print the version and exit."`
+
+	// Command is what to do: Run, Status or Cleanup.
+	Command string `kong:"-"`
+}
+
+// The commands.
+const (
+	Run     = "run"
+	Status  = "status"
+	Cleanup = "cleanup"
+)
+
+// The modes.
+const (
+	Apply   = "apply"
+	Observe = "observe"
+)
+
+// grammar is what the command line may say.
+type grammar struct {
+	Config
+
+	Run     struct{} `cmd:"" default:"1" help:"Make this node what the dispatcher asks for. This is what is done without a command."`
+	Status  struct{} `cmd:"" help:"Print what this node's multinic interfaces are, with all of their routes and rules."`
+	Cleanup struct{} `cmd:"" help:"Give all multinic interfaces back, as they were before. The executor must not be running."`
 }
 
 // NoHTTP is the HTTPListen that says that HTTP is not served.
@@ -32,22 +63,27 @@ const NoHTTP = "none"
 // Parse reads arguments and the environment. --help and --version print to out and call exit with 0. An error is one line that
 // names the setting, its value and what to write instead.
 func Parse(args []string, version string, out io.Writer, exit func(int), hostname func() (string, error)) (*Config, error) {
-	var config Config
-	parser, err := kong.New(&config,
+	var words grammar
+	parser, err := kong.New(&words,
 		kong.Name("multinic-executor"),
 		kong.Description("Makes this node's multinic interfaces what the dispatcher asks for, proves it by the kernel, and reports. "+
 			"Each flag can also be set in the environment."),
 		kong.Vars{
 			"version":  "multinic-executor " + version,
+			"confirm":  "How long the dispatcher may take to be reached anew after a change.",
+			"nodeip":   "The node's own address, which is guarded above all. Not set: those of its default route's links.",
 			"identity": "How this executor proves who it is. insecure: not at all, and in plain text, over loopback or a unix socket only. Required.",
 			"backend":  "What keeps the configuration. netlink: a state file of the executor's own, for hosts without a network manager. Required.",
 		}, kong.Writers(out, out), kong.Exit(exit))
 	if err != nil {
 		return nil, fmt.Errorf("the settings' definition: %w", err)
 	}
-	if _, err := parser.Parse(args); err != nil {
+	parsed, err := parser.Parse(args)
+	if err != nil {
 		return nil, fmt.Errorf("%s: see --help", oneLine(err.Error()))
 	}
+	config := words.Config
+	config.Command = parsed.Command()
 	if config.NodeName == "" {
 		if config.NodeName, err = hostname(); err != nil {
 			return nil, fmt.Errorf("--node-name (NODE_NAME) is not set and the host's name cannot be read (%w): write the node's name", err)
@@ -60,11 +96,30 @@ func Parse(args []string, version string, out io.Writer, exit func(int), hostnam
 	return &config, nil
 }
 
+// NodeAddresses are the node's own addresses, as far as they are set.
+func (c *Config) NodeAddresses() []netip.Addr {
+	address, err := netip.ParseAddr(c.NodeIP)
+	if err != nil {
+		return nil
+	}
+
+	return []netip.Addr{address}
+}
+
 // maxNodeName is the longest name that the dispatcher reads rows for, in bytes.
 const maxNodeName = 512
 
 func (c *Config) check() error {
+	if c.StateDir == "" {
+		return errors.New("--state-dir (STATE_DIR) is empty: write a directory, such as /var/lib/multinic")
+	}
+	if c.Command != Run {
+		return nil // The others need no more.
+	}
 	if err := checkDispatcher(c.Dispatcher); err != nil {
+		return err
+	}
+	if err := c.checkOwn(); err != nil {
 		return err
 	}
 	switch {
@@ -81,13 +136,25 @@ func (c *Config) check() error {
 		return errors.New("--backend (BACKEND) is not set: write netlink, the only one that this version has")
 	case c.Backend != "netlink":
 		return fmt.Errorf("--backend (BACKEND) is %q: write netlink, the only one that this version has", c.Backend)
-	case c.StateDir == "":
-		return errors.New("--state-dir (STATE_DIR) is empty: write a directory, such as /var/lib/multinic")
 	}
 	if c.HTTPListen != NoHTTP {
 		if _, port, err := net.SplitHostPort(c.HTTPListen); err != nil || !isPort(port) {
 			return fmt.Errorf("--http-listen (HTTP_LISTEN) is %q: write host:port, such as 127.0.0.1:8081, or none", c.HTTPListen)
 		}
+	}
+
+	return nil
+}
+
+// checkOwn checks how the executor is to work on its node.
+func (c *Config) checkOwn() error {
+	switch address, err := netip.ParseAddr(c.NodeIP); {
+	case c.Mode != Apply && c.Mode != Observe:
+		return fmt.Errorf("--mode (MODE) is %q: write apply or observe", c.Mode)
+	case c.NodeIP != "" && (err != nil || address.IsUnspecified() || address.IsLoopback()):
+		return fmt.Errorf("--node-ip (NODE_IP) is %q: write the node's own address, such as 192.0.2.10, or nothing", c.NodeIP)
+	case c.ConfirmTimeout <= 0 || c.ConfirmTimeout > time.Minute:
+		return fmt.Errorf("--confirm-timeout (CONFIRM_TIMEOUT) is %q: write a time of up to one minute, such as 5s", c.ConfirmTimeout)
 	}
 
 	return nil

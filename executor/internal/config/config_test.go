@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"multinic.dev/executor/internal/config"
 )
@@ -18,7 +19,7 @@ func least(further ...string) []string {
 // parse reads the settings in an environment that has nothing but what is given.
 func parse(t *testing.T, environment map[string]string, args ...string) (*config.Config, error) {
 	t.Helper()
-	for _, name := range []string{"DISPATCHER", "IDENTITY", "NODE_NAME", "BACKEND", "STATE_DIR", "HTTP_LISTEN"} {
+	for _, name := range []string{"DISPATCHER", "IDENTITY", "NODE_NAME", "BACKEND", "STATE_DIR", "HTTP_LISTEN", "MODE", "NODE_IP", "CONFIRM_TIMEOUT"} {
 		value, found := environment[name]
 		t.Setenv(name, value) // So that it is put back afterwards, also where it is taken away now.
 		if !found {
@@ -35,7 +36,7 @@ func TestWhatIsNotSetHasItsDefault(t *testing.T) {
 	got, err := parse(t, nil, least()...)
 	want := config.Config{
 		Dispatcher: "127.0.0.1:8443", Identity: "insecure", NodeName: "host", Backend: "netlink",
-		StateDir: "/var/lib/multinic", HTTPListen: "127.0.0.1:8081",
+		StateDir: "/var/lib/multinic", HTTPListen: "127.0.0.1:8081", Mode: "apply", ConfirmTimeout: 5 * time.Second, Command: "run",
 	}
 	if err != nil || *got != want {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
@@ -45,11 +46,12 @@ func TestWhatIsNotSetHasItsDefault(t *testing.T) {
 func TestEachSettingIsReadFromTheEnvironment(t *testing.T) {
 	environment := map[string]string{
 		"DISPATCHER": "unix:/run/dispatcher", "IDENTITY": "insecure", "NODE_NAME": "worker-1", "BACKEND": "netlink",
-		"STATE_DIR": "/state", "HTTP_LISTEN": "none",
+		"STATE_DIR": "/state", "HTTP_LISTEN": "none", "MODE": "observe", "NODE_IP": "192.0.2.10", "CONFIRM_TIMEOUT": "1s",
 	}
 	got, err := parse(t, environment)
 	want := config.Config{
 		Dispatcher: "unix:/run/dispatcher", Identity: "insecure", NodeName: "worker-1", Backend: "netlink", StateDir: "/state", HTTPListen: "none",
+		Mode: "observe", NodeIP: "192.0.2.10", ConfirmTimeout: time.Second, Command: "run",
 	}
 	if err != nil || *got != want {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
@@ -79,7 +81,12 @@ func TestABadSettingIsNamedWithItsValueAndTheRemedy(t *testing.T) {
 		{"a long name", least("--node-name=" + long), `--node-name (NODE_NAME) is "` + long + `": write a name of at most 512 bytes of UTF-8`},
 		{"no directory", least("--state-dir="), "--state-dir (STATE_DIR) is empty: write a directory, such as /var/lib/multinic"},
 		{"no HTTP address", least("--http-listen=8081"), `--http-listen (HTTP_LISTEN) is "8081": write host:port, such as 127.0.0.1:8081, or none`},
-		{"an unknown flag", least("--mode=observe"), "unknown flag --mode: see --help"},
+		{"a mode that is none", least("--mode=dry-run"), `--mode (MODE) is "dry-run": write apply or observe`},
+		{"an address that is none", least("--node-ip=host"), `--node-ip (NODE_IP) is "host": write the node's own address, such as 192.0.2.10, or nothing`},
+		{"a loopback address", least("--node-ip=127.0.0.1"), `--node-ip (NODE_IP) is "127.0.0.1": write the node's own address, such as 192.0.2.10, or nothing`},
+		{"no time", least("--confirm-timeout=0s"), `--confirm-timeout (CONFIRM_TIMEOUT) is "0s": write a time of up to one minute, such as 5s`},
+		{"status without a directory", []string{"status", "--state-dir="}, "--state-dir (STATE_DIR) is empty: write a directory, such as /var/lib/multinic"},
+		{"an unknown flag", least("--force"), "unknown flag --force: see --help"},
 		{"a word", least("now"), "unexpected argument now: see --help"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -88,6 +95,15 @@ func TestABadSettingIsNamedWithItsValueAndTheRemedy(t *testing.T) {
 				t.Errorf("got %+v, %v\nwant: %s", got, err, test.want)
 			}
 		})
+	}
+}
+
+func TestStatusAndCleanupNeedADirectoryAlone(t *testing.T) {
+	for _, command := range []string{"status", "cleanup"} {
+		got, err := parse(t, nil, command, "--state-dir=/state")
+		if err != nil || got.Command != command || got.StateDir != "/state" {
+			t.Errorf("%s: %+v, %v", command, got, err)
+		}
 	}
 }
 
@@ -101,7 +117,7 @@ func TestAHostWithoutANameIsSaid(t *testing.T) {
 }
 
 func TestVersionAndHelpArePrinted(t *testing.T) {
-	for flag, want := range map[string]string{"--version": "multinic-executor 1.2.3\n", "--help": "Usage: multinic-executor [flags]"} {
+	for flag, want := range map[string]string{"--version": "multinic-executor 1.2.3\n", "--help": "Usage: multinic-executor <command> [flags]"} {
 		var out strings.Builder
 		exited := -1
 		_, _ = config.Parse([]string{flag}, "1.2.3", &out, func(code int) { exited = code }, func() (string, error) { return "host", nil })

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -31,13 +32,24 @@ func (k *Kernel) apply(change plan.Change) error {
 		return k.rename(c)
 	case plan.SetUp:
 		return k.handle.LinkSetUp(device(c.Link))
+	case plan.SetDown:
+		return k.handle.LinkSetDown(device(c.Link))
+	case plan.AddVLAN:
+		return k.addVLAN(c)
+	case plan.RemoveVLAN:
+		return unless(unix.ENODEV, k.handle.LinkDel(device(c.Link)))
 	case plan.SetMTU:
 		return k.handle.LinkSetMTU(device(c.Link), c.MTU)
 	case plan.Set:
 		return k.set(c)
 	case plan.AddAddress:
 		address := addr(c.Address)
-		address.Flags = unix.IFA_F_NOPREFIXROUTE
+		if c.Address.NoPrefixRoute {
+			address.Flags = unix.IFA_F_NOPREFIXROUTE
+		}
+		if c.Address.LinkLocal {
+			address.Scope = unix.RT_SCOPE_LINK
+		}
 		return unless(unix.EEXIST, k.handle.AddrAdd(device(c.Link), address))
 	case plan.RemoveAddress:
 		return unless(unix.EADDRNOTAVAIL, k.handle.AddrDel(device(c.Link), addr(c.Address)))
@@ -73,6 +85,32 @@ func unless(already unix.Errno, err error) error {
 	return err
 }
 
+// addVLAN makes a VLAN.
+//
+//nolint:wrapcheck // Apply says what was attempted
+func (k *Kernel) addVLAN(c plan.AddVLAN) error {
+	vlan := &netlink.Vlan{LinkAttrs: netlink.NewLinkAttrs(), VlanId: c.ID, VlanProtocol: netlink.VLAN_PROTOCOL_8021Q}
+	vlan.Name, vlan.ParentIndex = c.Name, c.Card
+	err := k.handle.LinkAdd(vlan)
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return plan.ErrNoVLANs
+	}
+	if !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	// It is no error if it is this one.
+	has, lookup := whole(k.links)
+	if lookup != nil {
+		return errors.Join(err, lookup)
+	}
+	if slices.ContainsFunc(has, func(l plan.Link) bool {
+		return l.Name == c.Name && l.Kind == "vlan" && l.Lower == c.Card && l.VLAN == c.ID
+	}) {
+		return nil
+	}
+	return err
+}
+
 // rename names a link. Kernels before 6.2 do not rename one that is up.
 //
 //nolint:wrapcheck // Apply says what was attempted
@@ -93,9 +131,12 @@ func device(index int) netlink.Link {
 	return &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: index}}
 }
 
-// addr is an address as the library has it. It adds the broadcast address of its subnet by itself.
+// addr is an address as the library has it. Where none is given, it would add a broadcast address by itself.
 func addr(address plan.Address) *netlink.Addr {
-	a := &netlink.Addr{IPNet: network(address.Prefix)}
+	a := &netlink.Addr{IPNet: network(address.Prefix), Broadcast: net.IPv4zero}
+	if address.Broadcast.IsValid() {
+		a.Broadcast = address.Broadcast.AsSlice()
+	}
 	if address.Peer.IsValid() {
 		a.Peer = network(netip.PrefixFrom(address.Peer, address.Prefix.Bits()))
 	}

@@ -228,7 +228,7 @@ func TestEachChangeCanBeMadeTwice(t *testing.T) {
 			must(t, e.kernel.Apply(change))
 		}
 	}
-	e.claims[mac0] = "multinic0"
+	e.claims[mac0] = plan.Claim{Name: "multinic0", VLANs: []int{0}}
 	items[0].Spec = plan.Spec{}
 	gone := allChanges(e.decide(items))
 	if len(gone) == 0 {

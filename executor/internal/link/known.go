@@ -72,7 +72,8 @@ func (k *known) learnLink(gone bool, data []byte) bool {
 
 // isSame compares links without their addresses and settings, which keep plan.Link from being compared as a whole.
 func isSame(a, b plan.Link) bool {
-	return a.Name == b.Name && a.MAC == b.MAC && a.Kind == b.Kind && a.Master == b.Master && a.Lower == b.Lower && a.MTU == b.MTU && a.Up == b.Up
+	return a.Name == b.Name && a.MAC == b.MAC && a.Kind == b.Kind && a.Master == b.Master && a.Lower == b.Lower && a.VLAN == b.VLAN &&
+		a.MTU == b.MTU && a.Up == b.Up
 }
 
 func (k *known) learnAddress(gone bool, data []byte) bool {
@@ -91,6 +92,8 @@ func (k *known) learnAddress(gone bool, data []byte) bool {
 			one.IPNet = mask(attribute.Value)
 		case unix.IFA_ADDRESS:
 			one.Peer = mask(attribute.Value)
+		case unix.IFA_BROADCAST:
+			one.Broadcast = attribute.Value
 		case unix.IFA_FLAGS:
 			if len(attribute.Value) == 4 {
 				one.Flags = int(binary.NativeEndian.Uint32(attribute.Value))
@@ -147,8 +150,7 @@ func (k *known) routeMatters(data []byte) bool {
 
 // isOurs says whether a link has one of our names.
 func (k *known) isOurs(link int) bool {
-	_, ours := plan.Number(k.links[link].Name)
-	return ours
+	return plan.IsOurName(k.links[link].Name)
 }
 
 // settingMatters says whether a message of a changed setting (struct netconfmsg of linux/netconf.h) is of a link of ours.

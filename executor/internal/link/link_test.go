@@ -45,12 +45,12 @@ func open(t *testing.T, n *node.Node) *link.Kernel {
 type executor struct {
 	t      *testing.T
 	kernel *link.Kernel
-	claims map[string]string
+	claims plan.Claims
 }
 
 func newExecutor(t *testing.T, n *node.Node) *executor {
 	t.Helper()
-	return &executor{t: t, kernel: open(t, n), claims: map[string]string{}}
+	return &executor{t: t, kernel: open(t, n), claims: plan.Claims{}}
 }
 
 func (e *executor) decide(items []plan.Item) plan.Plan {
@@ -85,7 +85,7 @@ func (e *executor) apply(items []plan.Item) ([]plan.Decision, int) {
 		}
 		for _, decision := range p.Decisions {
 			if decision.Obstacle == plan.None {
-				e.claims[decision.Item.Key.MAC] = decision.Name
+				e.claims[decision.Item.Key.MAC] = plan.Claim{Name: decision.NIC, VLANs: []int{0}}
 			}
 		}
 		for _, change := range changes {

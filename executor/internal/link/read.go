@@ -43,10 +43,10 @@ func (k *Kernel) Read(ctx context.Context) (plan.Kernel, error) {
 	for i := range links {
 		link := &links[i]
 		link.Addresses = addresses[link.Index]
-		if _, ours := plan.Number(link.Name); !ours {
+		if !plan.IsOurName(link.Name) {
 			continue
 		}
-		if link.Settings, err = k.readSettings(link.Name); err != nil {
+		if link.Settings, err = k.Settings(link.Name); err != nil {
 			return plan.Kernel{}, err
 		}
 	}
@@ -84,6 +84,9 @@ func linkOf(one netlink.Link) plan.Link {
 	}
 	if _, physical := one.(*netlink.Device); physical {
 		link.Kind = ""
+	}
+	if vlan, tagged := one.(*netlink.Vlan); tagged {
+		link.VLAN = vlan.VlanId
 	}
 	mac := attributes.PermHWAddr
 	if len(mac) == 0 {
@@ -130,6 +133,9 @@ func addressOf(one netlink.Addr) (plan.Address, bool) {
 		Prefix:        prefixOf(one.IPNet),
 		LinkLocal:     one.Scope == unix.RT_SCOPE_LINK,
 		NoPrefixRoute: one.Flags&unix.IFA_F_NOPREFIXROUTE != 0,
+	}
+	if one.IP.To4() != nil && len(one.Broadcast) > 0 {
+		address.Broadcast = addrOf(one.Broadcast)
 	}
 	if one.Peer != nil && one.Peer.IP != nil && !one.Peer.IP.Equal(one.IP) {
 		peer := prefixOf(one.Peer)

@@ -72,7 +72,9 @@ func TestWhatIsRefusedIsNotTouched(t *testing.T) {
 				t.Errorf("the monitor has heard nothing of the good row: %v", events)
 			}
 			for _, link := range []string{"eth0", "eth1", "eth3", "upper0", "br0"} {
-				if touched := on(events, link); len(touched) != 0 {
+				// A link that is up gives itself a link-local address when it has probed for it, on a busy machine late.
+				touched := slices.DeleteFunc(on(events, link), func(e monitor.Event) bool { return strings.Contains(e.String(), "fe80::") })
+				if len(touched) != 0 {
 					t.Errorf("events on %s: %v", link, touched)
 				}
 			}

@@ -29,8 +29,8 @@ func (k *Kernel) inFolder(path string) (root *os.Root, rest string) {
 	return nil, ""
 }
 
-// readSettings reads the settings that a link has, by their paths with %s for its name.
-func (k *Kernel) readSettings(name string) (map[string]string, error) {
+// Settings reads those of plan.Settings() that a link has, by their paths with %s for its name.
+func (k *Kernel) Settings(name string) (map[string]string, error) {
 	settings := map[string]string{}
 	for _, setting := range plan.Settings() {
 		path := fmt.Sprintf(setting.Path, name)

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -25,6 +26,24 @@ type (
 		Link int
 		Name string
 	}
+	// SetDown takes a link down.
+	SetDown struct {
+		Link int
+		Name string
+	}
+	// AddVLAN makes a VLAN on a card. It is another link, whose index only the kernel knows.
+	AddVLAN struct {
+		// Card is the index of the link that it stands on, and CardName its name.
+		Card     int
+		CardName string
+		Name     string
+		ID       int
+	}
+	// RemoveVLAN takes a VLAN away, with all that is on it.
+	RemoveVLAN struct {
+		Link int
+		Name string
+	}
 	// SetMTU sets a link's MTU, in bytes.
 	SetMTU struct {
 		Link int
@@ -34,7 +53,7 @@ type (
 	// Set writes a setting; Path is below /proc/sys/net, with the link's name in it. A setting of IPv6 that a link has
 	// not is no error.
 	Set struct{ Path, Value string }
-	// AddAddress gives a link an address without a prefix route.
+	// AddAddress gives a link an address.
 	AddAddress struct {
 		Link    int
 		Name    string
@@ -62,8 +81,14 @@ type (
 	RemoveRule struct{ Rule Rule }
 )
 
+// ErrNoVLANs is what AddVLAN is refused with by a kernel that has no 802.1Q VLANs.
+var ErrNoVLANs = errors.New("this kernel has no 802.1Q VLANs: load its module 8021q, or use vlan 0")
+
 func (Rename) change()        {}
 func (SetUp) change()         {}
+func (SetDown) change()       {}
+func (AddVLAN) change()       {}
+func (RemoveVLAN) change()    {}
 func (SetMTU) change()        {}
 func (Set) change()           {}
 func (AddAddress) change()    {}
@@ -77,12 +102,24 @@ func (c Rename) String() string { return "link set " + c.From + " name " + c.To 
 
 func (c SetUp) String() string { return "link set " + c.Name + " up" }
 
+func (c SetDown) String() string { return "link set " + c.Name + " down" }
+
+func (c AddVLAN) String() string {
+	return "link add link " + c.CardName + " name " + c.Name + " type vlan id " + strconv.Itoa(c.ID)
+}
+
+func (c RemoveVLAN) String() string { return "link delete " + c.Name }
+
 func (c SetMTU) String() string { return "link set " + c.Name + " mtu " + strconv.Itoa(c.MTU) }
 
 func (c Set) String() string { return "sysctl net/" + c.Path + "=" + c.Value }
 
 func (c AddAddress) String() string {
-	return "address add " + c.Address.String() + " dev " + c.Name + " noprefixroute"
+	text := "address add " + c.Address.String() + " dev " + c.Name
+	if c.Address.NoPrefixRoute {
+		text += " noprefixroute"
+	}
+	return text
 }
 
 func (c RemoveAddress) String() string {

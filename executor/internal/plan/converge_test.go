@@ -24,7 +24,7 @@ func FuzzAnyKernelBecomesWhatItemsAskFor(f *testing.F) {
 }
 
 // mostPlans is how many plans may have changes.
-const mostPlans = 3
+const mostPlans = 4
 
 func converges(t *rapid.T) {
 	m, claims, items := world(t)
@@ -39,7 +39,7 @@ func converges(t *rapid.T) {
 		t.Logf("plan %d:\n%s", plans+1, text(changesOf(p)))
 		for _, decision := range p.Decisions {
 			if decision.Obstacle == plan.None {
-				known[decision.Item.Key.MAC] = decision.Name
+				claim(known, decision)
 			}
 		}
 		for _, change := range changesOf(p) {
@@ -51,14 +51,14 @@ func converges(t *rapid.T) {
 	}
 	after := m.read()
 	for i, decision := range p.Decisions {
-		if was := first.Decisions[i]; was.Obstacle != decision.Obstacle || was.Name != decision.Name && decision.Obstacle == plan.None || was.Link != decision.Link {
+		if was := first.Decisions[i]; was.Obstacle != decision.Obstacle || was.Name != decision.Name && decision.Obstacle == plan.None || was.Link != decision.Link && was.Link != 0 {
 			t.Errorf("the decision\n%+v\nhas become\n%+v", was, decision)
 		}
 		checkDecision(t, decision, known, after)
 	}
-	for mac, name := range claims {
-		if known[mac] != name {
-			t.Errorf("%s was %s and has become %s", mac, name, known[mac])
+	for mac, claim := range claims {
+		if known[mac].Name != claim.Name {
+			t.Errorf("%s was %s and has become %s", mac, claim.Name, known[mac].Name)
 		}
 	}
 	if got, want := foreign(after, p, claims), foreign(before, p, claims); !reflect.DeepEqual(got, want) {
@@ -66,10 +66,18 @@ func converges(t *rapid.T) {
 	}
 }
 
+// claim writes down that a decision is carried out.
+func claim(claims plan.Claims, decision plan.Decision) {
+	had := claims[decision.Item.Key.MAC].VLANs
+	if !slices.Contains(had, decision.Item.Key.VLAN) {
+		claims[decision.Item.Key.MAC] = plan.Claim{Name: decision.NIC, VLANs: append(slices.Clone(had), decision.Item.Key.VLAN)}
+	}
+}
+
 // checkDecision checks the little that can be said without knowing the layout; the oracle knows it.
-func checkDecision(t *rapid.T, decision plan.Decision, claims map[string]string, kernel plan.Kernel) {
+func checkDecision(t *rapid.T, decision plan.Decision, claims plan.Claims, kernel plan.Kernel) {
 	if decision.Obstacle != plan.None {
-		if decision.Message == "" || len(decision.Changes) > 0 || decision.Item.Key.VLAN == 0 && decision.Name != claims[decision.Item.Key.MAC] {
+		if decision.Message == "" || len(decision.Changes) > 0 || decision.Item.Key.VLAN == 0 && decision.Name != claims[decision.Item.Key.MAC].Name {
 			t.Errorf("a refusal without a message, or with changes or a name: %+v", decision)
 		}
 		return
@@ -84,22 +92,25 @@ func checkDecision(t *rapid.T, decision plan.Decision, claims map[string]string,
 	}
 	var want []plan.Address
 	if decision.Item.Spec.Address.IsValid() {
-		want = []plan.Address{{Prefix: decision.Item.Spec.Address, NoPrefixRoute: true}}
+		want = []plan.Address{near(decision.Item.Spec.Address.String())}
 	}
-	if link.Name != decision.Name || link.MAC != decision.Item.Key.MAC || !link.Up || !slices.Equal(addresses, want) {
+	if link.Name != decision.Name || link.MAC != decision.Item.Key.MAC || link.VLAN != decision.Item.Key.VLAN || !link.Up || !slices.Equal(addresses, want) {
 		t.Errorf("decided %+v, but the link is %+v", decision, link)
 	}
 }
 
 // foreign is all that no carried out item explains.
-func foreign(kernel plan.Kernel, p plan.Plan, claims map[string]string) plan.Kernel {
+func foreign(kernel plan.Kernel, p plan.Plan, claims plan.Claims) plan.Kernel {
 	tables, metrics, links, froms := map[int]bool{}, map[int]bool{}, map[int]bool{}, map[netip.Prefix]bool{}
 	for _, decision := range p.Decisions {
 		if decision.Obstacle == plan.None {
-			n, _ := plan.Number(decision.Name)
-			tables[0x6d6e0000+n*4096] = true
-			metrics[n*4096+1] = true
+			n, _ := plan.Number(decision.NIC)
+			vlan := decision.Item.Key.VLAN
+			tables[0x6d6e0000+n*4096+vlan] = true
+			metrics[n*4096+vlan+1] = true
 			links[decision.Link] = true
+			links[decision.Card] = true
+			tables[0x6d6e0000+n*4096] = tables[0x6d6e0000+n*4096] || !slices.Contains(claims[decision.Item.Key.MAC].VLANs, 0)
 		}
 	}
 	kept := plan.Kernel{
@@ -143,7 +154,7 @@ func pools() (macs []string, prefixes []netip.Prefix, gateways []netip.Addr) {
 }
 
 // world draws a kernel, claims and items.
-func world(t *rapid.T) (*model, map[string]string, []plan.Item) {
+func world(t *rapid.T) (*model, plan.Claims, []plan.Item) {
 	macs, prefixes, gateways := pools()
 	m := &model{settings: map[int]map[string]string{}, promotes: rapid.Bool().Draw(t, "promotes")}
 	m.kernel.Links = []plan.Link{
@@ -151,13 +162,13 @@ func world(t *rapid.T) (*model, map[string]string, []plan.Item) {
 		{Index: 2, Name: "eth0", MAC: "02:00:00:00:00:10", Up: true, MTU: 1500, Addresses: []plan.Address{near("192.0.2.5/24")}},
 	}
 	m.kernel.Routes = []plan.Route{{Table: 254, To: netip.MustParsePrefix("0.0.0.0/0"), Via: gateways[0], Link: 2, Metric: 100, Protocol: 16}}
-	claims := map[string]string{}
+	claims := plan.Claims{}
 	numbers := rapid.Permutation([]int{0, 1, 2, 3}).Draw(t, "numbers")
 	names := rapid.Permutation([]string{"eth1", "eth2", "multinic0", "multinic1", "multinic2", "eth3"}).Draw(t, "names")
 	present := rapid.SliceOfNDistinct(rapid.IntRange(0, len(macs)-1), 0, len(macs), rapid.ID).Draw(t, "present")
 	for i, mac := range macs {
 		if rapid.IntRange(0, 2).Draw(t, "claimed") > 0 {
-			claims[mac] = fmt.Sprint("multinic", numbers[i])
+			claims[mac] = plan.Claim{Name: fmt.Sprint("multinic", numbers[i]), VLANs: rapid.SampledFrom([][]int{{0}, {0, 7}, {7}}).Draw(t, "vlans")}
 		}
 	}
 	for i, at := range present {
@@ -176,7 +187,7 @@ func world(t *rapid.T) (*model, map[string]string, []plan.Item) {
 			}
 		}
 		item.Spec.MTU = rapid.SampledFrom([]int{0, 1000, 1400, 1500}).Draw(t, "mtu")
-		if rapid.IntRange(0, 9).Draw(t, "tagged") == 0 {
+		if rapid.IntRange(0, 2).Draw(t, "tagged") == 0 {
 			item.Key.VLAN = 7
 		}
 		if !slices.ContainsFunc(items, func(other plan.Item) bool { return other.Key == item.Key }) {
@@ -207,7 +218,7 @@ func drawLink(t *rapid.T, m *model, index int, mac, name string, claimed bool) p
 	prefixes = append(prefixes, netip.MustParsePrefix("2001:db8::1/64"), netip.MustParsePrefix("fe80::1/64"), netip.MustParsePrefix("169.254.1.1/16"))
 	for _, prefix := range rapid.SliceOfNDistinct(rapid.SampledFrom(prefixes), 0, 3, rapid.ID).Draw(t, "addresses") {
 		link.Addresses = append(link.Addresses, plan.Address{
-			Prefix: prefix, LinkLocal: prefix.Addr().IsLinkLocalUnicast(), NoPrefixRoute: rapid.Bool().Draw(t, "noprefixroute"),
+			Prefix: prefix, Broadcast: broadcast(prefix), LinkLocal: prefix.Addr().IsLinkLocalUnicast(), NoPrefixRoute: rapid.Bool().Draw(t, "noprefixroute"),
 		})
 	}
 	return link
@@ -217,7 +228,7 @@ func drawTable(t *rapid.T) int {
 	return rapid.SampledFrom([]int{254, 254, 0x6d6e0000, 0x6d6e1000, 0x6d6e2000, 0x6d6dffff, 77}).Draw(t, "table")
 }
 
-func drawRoutes(t *rapid.T, m *model, claims map[string]string) {
+func drawRoutes(t *rapid.T, m *model, claims plan.Claims) {
 	_, prefixes, gateways := pools()
 	for range rapid.IntRange(0, 6).Draw(t, "routes") {
 		route := plan.Route{
@@ -231,7 +242,7 @@ func drawRoutes(t *rapid.T, m *model, claims map[string]string) {
 		if rapid.Bool().Draw(t, "sourced") {
 			route.Source = rapid.SampledFrom(prefixes).Draw(t, "source").Addr()
 		}
-		isForeign := func(l plan.Link) bool { return l.Index == route.Link && claims[l.MAC] == "" }
+		isForeign := func(l plan.Link) bool { return l.Index == route.Link && claims[l.MAC].Name == "" }
 		if plan.IsOurTable(route.Table) && slices.ContainsFunc(m.kernel.Links, isForeign) {
 			route.Link = 0
 		}

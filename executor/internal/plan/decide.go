@@ -6,26 +6,27 @@ import (
 	"slices"
 )
 
-// Decide plans what must change so that a kernel becomes what items ask for. Claims are the names on disk by the
-// permanent addresses of their NICs, which no two NICs share; an interface that is claimed and not among the items stays
-// as it is, and so does everything that is not multinic's.
+// Decide plans what must change so that a kernel becomes what items ask for. An interface that is claimed and not among
+// the items stays as it is, and so does everything that is not multinic's.
 //
 // A plan without any change says that the kernel is what the items with no obstacle ask for, exactly: so Decide on what
-// was read afterwards is also the proof. A kernel does more at a change than it was told, so a second or third plan may
-// be needed until then; each comes closer.
-func Decide(items []Item, claims map[string]string, kernel Kernel) Plan {
-	d := decider{claims: claims, kernel: kernel, carriedOut: map[int]*Decision{}, names: map[int]string{}, removed: map[Rule]bool{}}
+// was read afterwards is also the proof. A kernel does more at a change than it was told, and a VLAN that is made has an
+// index only then, so a second or third plan may be needed until then; each comes closer.
+func Decide(items []Item, claims Claims, kernel Kernel) Plan {
+	d := decider{
+		claims: claims, kernel: kernel, carriedOut: map[int]*Decision{}, cards: map[int]bool{}, ofCards: map[int][]Change{},
+		names: map[int]string{}, removed: map[Rule]bool{},
+	}
 	for _, link := range kernel.Links {
 		d.names[link.Index] = link.Name
 	}
 	d.decisions = make([]Decision, len(items))
 	for i, item := range items {
 		d.decisions[i] = d.byItself(item, items[:i])
-		if d.decisions[i].Obstacle == None {
-			d.carriedOut[d.decisions[i].Link] = &d.decisions[i]
-		}
 	}
+	d.count()
 	d.refuseConflicts()
+	d.count()
 	d.settle()
 	for i := range d.decisions {
 		if decision := &d.decisions[i]; decision.Obstacle == None {
@@ -35,71 +36,134 @@ func Decide(items []Item, claims map[string]string, kernel Kernel) Plan {
 	return Plan{Decisions: d.decisions, Shared: d.sharedChanges()}
 }
 
+// Shared are the changes of what belongs to no single interface, as if every interface stayed as it is.
+func Shared(claims Claims, kernel Kernel) []Change { return Decide(nil, claims, kernel).Shared }
+
 // decider is one run of Decide.
 type decider struct {
-	claims    map[string]string
+	claims    Claims
 	kernel    Kernel
 	decisions []Decision
-	// carriedOut are the decisions without an obstacle by their link.
+	// carriedOut are the decisions without an obstacle by their link, as far as it is there, and cards are the indices of
+	// their cards.
 	carriedOut map[int]*Decision
+	cards      map[int]bool
+	// ofCards are the changes that are planned for cards.
+	ofCards map[int][]Change
 	// names are the names of the links after the changes planned so far.
 	names map[int]string
 	// removed are the rules that are planned to go.
 	removed map[Rule]bool
 }
 
+// count notes which links the decisions without an obstacle concern.
+func (d *decider) count() {
+	clear(d.carriedOut)
+	clear(d.cards)
+	for i := range d.decisions {
+		decision := &d.decisions[i]
+		if decision.Obstacle != None {
+			continue
+		}
+		d.cards[decision.Card] = true
+		if decision.Link != 0 {
+			d.carriedOut[decision.Link] = decision
+		}
+	}
+}
+
 // refusef gives a decision an obstacle.
 func (d *decider) refusef(decision *Decision, obstacle Obstacle, format string, args ...any) {
 	decision.Obstacle, decision.Message = obstacle, fmt.Sprintf(format, args...)
-	if d.carriedOut[decision.Link] == decision {
-		delete(d.carriedOut, decision.Link)
-	}
-	decision.Name = ""
-	if decision.Item.Key.VLAN == 0 {
-		decision.Name = d.claims[decision.Item.Key.MAC]
+	decision.setName(d.claims[decision.Item.Key.MAC].Name)
+}
+
+// setName names a decision by the name of its NIC.
+func (d *Decision) setName(nic string) {
+	d.NIC, d.Name = nic, nic
+	if nic != "" {
+		d.Name = NameOf(nic, d.Item.Key.VLAN)
 	}
 }
 
 // byItself decides on an item as far as the others after it do not matter.
 func (d *decider) byItself(item Item, earlier []Item) Decision {
 	decision := Decision{Item: item}
-	candidates := d.candidates(item.Key.MAC)
+	key := item.Key
+	candidates := d.candidates(key.MAC)
 	if len(candidates) == 1 {
-		decision.Link = candidates[0].Index
+		decision.Card = candidates[0].Index
+		decision.Link = decision.Card
 	}
-	claim, claimed := d.claims[item.Key.MAC]
+	claim, claimed := d.claims[key.MAC]
 	problem := item.Spec.problem()
 	switch {
-	case slices.ContainsFunc(earlier, func(e Item) bool { return e.Key == item.Key }):
-		d.refusef(&decision, SpecInvalid, "the interface of %s is asked for twice: ask for it once", item.Key.MAC)
-	case item.Key.VLAN != 0:
-		d.refusef(&decision, Unsupported, "VLAN %d on %s: this version cannot make VLANs; use one that can, or vlan 0", item.Key.VLAN, item.Key.MAC)
+	case slices.ContainsFunc(earlier, func(e Item) bool { return e.Key == key }):
+		d.refusef(&decision, SpecInvalid, "the interface of %s is asked for twice: ask for it once", key.MAC)
+	case key.VLAN < 0 || key.VLAN > maxVLAN:
+		d.refusef(&decision, SpecInvalid, "the VLAN id %d is out of range: ask for 1 to %d, or for none", key.VLAN, maxVLAN)
 	case problem != "":
 		d.refusef(&decision, SpecInvalid, "%s", problem)
 	case len(candidates) == 0:
-		d.refusef(&decision, LinkNotFound, "no NIC of this node has the MAC address %s: attach it, or correct the MAC address", item.Key.MAC)
+		d.refusef(&decision, LinkNotFound, "no NIC of this node has the MAC address %s: attach it, or correct the MAC address", key.MAC)
 	case len(candidates) > 1:
-		d.refusef(&decision, LinkAmbiguous, "%s all have the MAC address %s: give each NIC its own", sentence(namesOf(candidates)), item.Key.MAC)
+		d.refusef(&decision, LinkAmbiguous, "%s all have the MAC address %s: give each NIC its own", sentence(namesOf(candidates)), key.MAC)
 	default:
 		if uses := d.uses(candidates[0], claimed); len(uses) > 0 {
 			d.refusef(&decision, LinkInUse, "%s (%s) is in use by something else: it has %s; free the NIC first, or delete its row",
-				candidates[0].Name, item.Key.MAC, sentence(uses))
+				candidates[0].Name, key.MAC, sentence(uses))
 			return decision
 		}
-		decision.Name = claim
-		if _, ok := Number(claim); claimed && !ok {
+		decision.setName(claim.Name)
+		if _, ok := Number(claim.Name); claimed && !ok {
 			d.refusef(&decision, NoFreeName, "the name of %s on disk is %q, which is none of multinic0 to multinic9: correct the state file",
-				item.Key.MAC, claim)
+				key.MAC, claim.Name)
+			return decision
+		}
+		if key.VLAN != 0 {
+			d.findVLAN(&decision)
 		}
 	}
 	return decision
 }
 
+// findVLAN finds the VLAN of a decision, and refuses one that would be somebody else's.
+func (d *decider) findVLAN(decision *Decision) {
+	key := decision.Item.Key
+	decision.Link = 0
+	for _, link := range d.kernel.Links {
+		isIt := link.Kind == kindVLAN && link.Lower == decision.Card && link.VLAN == key.VLAN
+		switch {
+		case isIt && (link.Name == decision.Name || d.claims.has(key)):
+			decision.Link = link.Index
+		case isIt:
+			d.refusef(decision, NameInUse, "VLAN %d on %s (%s) is there already as %s, which is not multinic's: delete that link, or choose another VLAN",
+				key.VLAN, d.linkName(decision.Card), key.MAC, link.Name)
+			return
+		case link.Name == decision.Name && !d.isSurplus(link, decision):
+			d.refusef(decision, NameInUse, "%s is the name of VLAN %d on %s, and another link (index %d) bears it: rename that link",
+				decision.Name, key.VLAN, key.MAC, link.Index)
+			return
+		}
+	}
+}
+
+// isSurplus says whether a link has the name of a decision's VLAN and stands on its card, but is of another VLAN: then it
+// is multinic's by its name, and gives way.
+func (d *decider) isSurplus(link Link, decision *Decision) bool {
+	return link.Name == decision.Name && link.Kind == kindVLAN && link.Lower == decision.Card && link.VLAN != decision.Item.Key.VLAN
+}
+
+// kindVLAN is the kernel's name for the kind of 802.1Q VLANs.
+const kindVLAN = "vlan"
+
 // candidates are the links that can be the NIC with a permanent address. Kinds that stand on other links, such as VLANs
 // and macvlans, copy their MAC and are none.
-func (d *decider) candidates(mac string) []Link {
+func (d *decider) candidates(mac string) []Link { return candidates(d.kernel, mac) }
+
+func candidates(kernel Kernel, mac string) []Link {
 	var found []Link
-	for _, link := range d.kernel.Links {
+	for _, link := range kernel.Links {
 		if link.MAC == mac && mac != "" && !link.Loopback && (link.Kind == "" || link.Kind == "veth") {
 			found = append(found, link)
 		}
@@ -107,16 +171,32 @@ func (d *decider) candidates(mac string) []Link {
 	return found
 }
 
-// isOurs says whether a link is the NIC of a claim.
-func (d *decider) isOurs(link Link) bool {
-	_, claimed := d.claims[link.MAC]
-	return claimed && len(d.candidates(link.MAC)) == 1 && d.candidates(link.MAC)[0].Index == link.Index
+// IsOurs says whether a link is the NIC of a claim, or a VLAN of a claim on one.
+func IsOurs(claims Claims, kernel Kernel, link Link) bool {
+	if link.Kind == kindVLAN {
+		i := slices.IndexFunc(kernel.Links, func(l Link) bool { return l.Index == link.Lower })
+		return i >= 0 && kernel.Links[i].Kind != kindVLAN && IsOurs(claims, kernel, kernel.Links[i]) &&
+			claims.has(Key{MAC: kernel.Links[i].MAC, VLAN: link.VLAN})
+	}
+	if _, claimed := claims[link.MAC]; !claimed {
+		return false
+	}
+	found := candidates(kernel, link.MAC)
+	return len(found) == 1 && found[0].Index == link.Index
+}
+
+func (d *decider) isOurs(link Link) bool { return IsOurs(d.claims, d.kernel, link) }
+
+// becomesOurs says whether a link is ours after the plan.
+func (d *decider) becomesOurs(link Link) bool {
+	return d.isOurs(link) || d.carriedOut[link.Index] != nil || d.cards[link.Index]
 }
 
 // settle gives names and refuses what cannot be carried out because of what stays as it is, until neither changes the
 // other any more. Each round refuses at least one item, so it ends.
 func (d *decider) settle() {
 	for d.refuseWhatStaysInTheWay() || !d.giveNames() {
+		d.count()
 	}
 }
 
@@ -132,13 +212,13 @@ func (d *decider) refuseWhatStaysInTheWay() bool {
 			if link.Index == decision.Link || d.carriedOut[link.Index] != nil {
 				continue
 			}
-			claim := d.claims[decision.Item.Key.MAC]
+			claim := d.claims[decision.Item.Key.MAC].Name
 			address := decision.Item.Spec.Address.Addr()
 			switch {
-			case claim != "" && link.Name == claim:
-				d.refusef(decision, NoFreeName, "%s is the name of %s on disk, and another link (index %d, MAC %q) bears it: rename that link",
+			case claim != "" && link.Name == claim && !d.cards[link.Index]:
+				d.refusef(decision, NameInUse, "%s is the name of %s on disk, and another link (index %d, MAC %q) bears it: rename that link",
 					claim, decision.Item.Key.MAC, link.Index, link.MAC)
-			case d.isOurs(link) && link.hasAddress(address):
+			case d.keeps(link) && link.hasAddress(address):
 				d.refusef(decision, SubnetConflict, "%s is the address of %s, which keeps it: choose another, or give that NIC another first",
 					address, link.Name)
 			default:
@@ -149,6 +229,12 @@ func (d *decider) refuseWhatStaysInTheWay() bool {
 		}
 	}
 	return refused
+}
+
+// keeps says whether a link that no item is for is ours and keeps what it carries. A card that is worked on for its VLANs,
+// and is not claimed for itself, does not.
+func (d *decider) keeps(link Link) bool {
+	return d.isOurs(link) && (!d.cards[link.Index] || d.claims.has(Key{MAC: link.MAC}))
 }
 
 func (l Link) hasAddress(address netip.Addr) bool {
@@ -169,11 +255,14 @@ func (d *decider) sharedChanges() []Change {
 
 // anyHasAddress says whether any interface has an address and keeps it, or gets one.
 func (d *decider) anyHasAddress() bool {
-	return slices.ContainsFunc(d.kernel.Links, func(link Link) bool {
-		if decision := d.carriedOut[link.Index]; decision != nil {
-			return decision.Item.Spec.Address.IsValid()
+	for _, decision := range d.decisions {
+		if decision.Obstacle == None && decision.Item.Spec.Address.IsValid() {
+			return true
 		}
-		return d.isOurs(link) && slices.ContainsFunc(link.Addresses, func(a Address) bool { return a.Prefix.Addr().Is4() && !a.LinkLocal })
+	}
+	return slices.ContainsFunc(d.kernel.Links, func(link Link) bool {
+		return d.carriedOut[link.Index] == nil && d.isOurs(link) &&
+			slices.ContainsFunc(link.Addresses, func(a Address) bool { return a.Prefix.Addr().Is4() && !a.LinkLocal })
 	})
 }
 

@@ -50,15 +50,15 @@ func item(mac, address, gateway string, mtu int) plan.Item {
 }
 
 // carryOut makes a kernel what items ask for and returns the claims.
-func carryOut(t *testing.T, m *model, items ...plan.Item) map[string]string {
+func carryOut(t *testing.T, m *model, items ...plan.Item) plan.Claims {
 	t.Helper()
-	claims := map[string]string{}
+	claims := plan.Claims{}
 	p := plan.Decide(items, claims, m.read())
 	for _, decision := range p.Decisions {
 		if decision.Obstacle != plan.None {
 			t.Fatalf("%s: %s", decision.Item.Key.MAC, decision.Message)
 		}
-		claims[decision.Item.Key.MAC] = decision.Name
+		claims[decision.Item.Key.MAC] = nic(decision.Name)
 	}
 	for _, change := range changesOf(p) {
 		if err := m.apply(change); err != nil {
@@ -272,10 +272,10 @@ func TestTheOrderOfItemsIsTheOrderOfDecisions(t *testing.T) {
 		got = append(got, decision.Item)
 		obstacles = append(obstacles, decision.Obstacle)
 	}
-	if want := []plan.Obstacle{plan.LinkNotFound, plan.None, plan.Unsupported, plan.None, plan.SpecInvalid}; !slices.Equal(obstacles, want) || !slices.Equal(got, items) {
+	if want := []plan.Obstacle{plan.LinkNotFound, plan.None, plan.None, plan.None, plan.SpecInvalid}; !slices.Equal(obstacles, want) || !slices.Equal(got, items) {
 		t.Errorf("obstacles %v, want %v, of items %v", obstacles, want, got)
 	}
-	for i, link := range []int{0, 3, 3, 4, 3} {
+	for i, link := range []int{0, 3, 0, 4, 3} {
 		if p.Decisions[i].Link != link {
 			t.Errorf("decision %d has link %d, not %d", i, p.Decisions[i].Link, link)
 		}

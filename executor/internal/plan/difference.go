@@ -10,22 +10,74 @@ import (
 // aside is a name that a link can have while another takes its old one; unique, and within the kernel's 15 bytes.
 func aside(link int) string { return "multi-" + strconv.Itoa(link) }
 
-// changes are the difference between what an interface should be and what it is. What is new comes before what is
-// stale goes, so that a change of the address or the gateway has no moment in which nothing works.
+// changes are the difference between what an interface should be and what it is.
 func (d *decider) changes(decision *Decision) []Change {
+	changes := d.cardChanges(decision)
+	if decision.Item.Key.VLAN == 0 {
+		return append(slices.Clone(changes), d.content(decision.Item.Spec, decision)...)
+	}
+	return append(slices.Clone(changes), d.vlanChanges(decision)...)
+}
+
+// cardChanges are those of a decision's card that all of its interfaces need: its name, its settings, that it is up, and
+// the MTU that its untagged item asks for. A card that has VLANs alone carries nothing itself; but what is claimed, and not
+// among the items, stays.
+func (d *decider) cardChanges(decision *Decision) []Change {
+	if changes, planned := d.ofCards[decision.Card]; planned {
+		return changes
+	}
+	key := Key{MAC: decision.Item.Key.MAC}
+	itself := Decision{Item: Item{Key: key}, Card: decision.Card, Link: decision.Card}
+	itself.setName(decision.NIC)
+	untagged := slices.IndexFunc(d.decisions, func(other Decision) bool { return other.Item.Key == key })
+	if untagged >= 0 && d.decisions[untagged].Obstacle == None {
+		itself.Item.Spec = d.decisions[untagged].Item.Spec
+	}
+	changes := d.linkChanges(&itself)
+	if untagged < 0 && !d.claims.has(key) {
+		changes = append(changes, d.content(Spec{}, &itself)...)
+	}
+	d.ofCards[decision.Card] = changes
+	return changes
+}
+
+// vlanChanges are those of a VLAN. One that is not there yet is made, and the rest is for the next plan, which knows it.
+func (d *decider) vlanChanges(decision *Decision) []Change {
+	if decision.Link != 0 {
+		return append(d.linkChanges(decision), d.content(decision.Item.Spec, decision)...)
+	}
+	var changes []Change
+	for _, link := range d.kernel.Links {
+		if d.isSurplus(link, decision) {
+			changes = append(changes, RemoveVLAN{link.Index, link.Name})
+		}
+	}
+	return append(changes, AddVLAN{decision.Card, decision.NIC, decision.Name, decision.Item.Key.VLAN})
+}
+
+// linkChanges are those of a link, but for what it carries.
+func (d *decider) linkChanges(decision *Decision) []Change {
 	link := d.link(decision.Link)
-	number, _ := Number(decision.Name)
-	spec := decision.Item.Spec
-	changes := d.renames(decision)
-	newMTU := spec.MTU != 0 && spec.MTU != link.MTU
+	changes := d.renames(decision.Link, decision.Name)
+	mtu := decision.Item.Spec.MTU
+	newMTU := mtu != 0 && mtu != link.MTU
 	if newMTU {
-		changes = append(changes, SetMTU{link.Index, decision.Name, spec.MTU})
+		changes = append(changes, SetMTU{link.Index, decision.Name, mtu})
 	}
 	changes = append(changes, settings(link, decision.Name, newMTU)...)
 	if !link.Up {
 		changes = append(changes, SetUp{link.Index, decision.Name})
 	}
+	return changes
+}
 
+// content are the changes of what a link carries. What is new comes before what is stale goes, so that a change of the
+// address or the gateway has no moment in which nothing works.
+func (d *decider) content(spec Spec, decision *Decision) []Change {
+	link := d.link(decision.Link)
+	number, _ := Number(decision.NIC)
+	at := place{number, decision.Item.Key.VLAN}
+	var changes []Change
 	inTheWay, add, stale := addresses(link, spec)
 	for _, address := range inTheWay {
 		changes = append(changes, RemoveAddress{link.Index, decision.Name, address})
@@ -33,11 +85,11 @@ func (d *decider) changes(decision *Decision) []Change {
 	for _, address := range add {
 		changes = append(changes, AddAddress{link.Index, decision.Name, address})
 	}
-	routes, staleRoutes := d.routes(decision, number, emptied(link, inTheWay))
+	routes, staleRoutes := d.routes(spec, decision.Link, at, emptied(link, inTheWay))
 	for _, route := range routes {
 		changes = append(changes, AddRoute{route, decision.Name})
 	}
-	rules, staleRules := d.rules(decision, number)
+	rules, staleRules := d.rules(spec, decision, at)
 	changes = append(changes, addRules(rules)...)
 
 	changes = append(changes, d.removeRules(staleRules)...)
@@ -73,7 +125,7 @@ func settings(link Link, name string, newMTU bool) []Change {
 // it. Of two addresses of one subnet the kernel makes the second the first one's secondary and, by default, takes it
 // away together with the first: so the old one goes first there. That is also the only way to be rid of a prefix route.
 func addresses(link Link, spec Spec) (inTheWay, add, stale []Address) {
-	wanted := Address{Prefix: spec.Address, NoPrefixRoute: true}
+	wanted := wantedAddress(spec)
 	if spec.Address.IsValid() && !slices.ContainsFunc(link.Addresses, wanted.isSame) {
 		add = []Address{wanted}
 	}
@@ -87,6 +139,24 @@ func addresses(link Link, spec Spec) (inTheWay, add, stale []Address) {
 		}
 	}
 	return inTheWay, add, stale
+}
+
+// wantedAddress is the address that a spec asks for, with the broadcast address that its subnet has.
+func wantedAddress(spec Spec) Address {
+	wanted := Address{Prefix: spec.Address, NoPrefixRoute: true}
+	if spec.Address.IsValid() && spec.Address.Bits() < 31 {
+		wanted.Broadcast = lastOf(spec.Address)
+	}
+	return wanted
+}
+
+// lastOf is the last address of an IPv4 prefix.
+func lastOf(prefix netip.Prefix) netip.Addr {
+	octets := prefix.Masked().Addr().As4()
+	for bit := prefix.Bits(); bit < prefix.Addr().BitLen(); bit++ {
+		octets[bit/8] |= 0x80 >> (bit % 8)
+	}
+	return netip.AddrFrom4(octets)
 }
 
 // isSame overlooks the scope, in which nothing is wanted.
@@ -104,14 +174,14 @@ func emptied(link Link, inTheWay []Address) bool {
 
 // routes are the missing and the stale routes of an interface. Stale are all that are on its link or in its own table,
 // but for those that give way to a new one anyway.
-func (d *decider) routes(decision *Decision, number int, emptied bool) (missing, stale []Route) {
+func (d *decider) routes(spec Spec, link int, at place, emptied bool) (missing, stale []Route) {
 	has := d.kernel.Routes
 	if emptied {
-		has = slices.DeleteFunc(slices.Clone(has), func(r Route) bool { return r.Link == decision.Link && !r.Multipath })
+		has = slices.DeleteFunc(slices.Clone(has), func(r Route) bool { return r.Link == link && !r.Multipath })
 	}
-	missing, stale = compare(wantedRoutes(decision.Item.Spec, number, decision.Link), has, func(r Route) bool {
+	missing, stale = compare(wantedRoutes(spec, at, link), has, func(r Route) bool {
 		// Elsewhere, one that has other links as well is not ours to take away.
-		return r.Table == ownTable(number) || r.Link == decision.Link && !r.Multipath
+		return r.Table == at.table() || r.Link == link && !r.Multipath
 	})
 	stale = slices.DeleteFunc(stale, func(r Route) bool {
 		return slices.ContainsFunc(missing, func(m Route) bool { return m.Table == r.Table && m.To == r.To && m.Metric == r.Metric })
@@ -121,30 +191,30 @@ func (d *decider) routes(decision *Decision, number int, emptied bool) (missing,
 
 // rules are the missing and the stale rules of an interface. Stale are those into its own table, and those that are
 // marked as multinic's, have a preference of the interfaces', and are no other interface's.
-func (d *decider) rules(decision *Decision, number int) (missing, stale []Rule) {
+func (d *decider) rules(spec Spec, decision *Decision, at place) (missing, stale []Rule) {
 	var others []Rule
-	for _, other := range d.carriedOut {
-		if other != decision {
-			n, _ := Number(other.Name)
-			others = append(others, wantedRules(other.Item.Spec, n)...)
+	for _, other := range d.decisions {
+		if other.Obstacle == None && other.Item.Key != decision.Item.Key {
+			n, _ := Number(other.NIC)
+			others = append(others, wantedRules(other.Item.Spec, place{n, other.Item.Key.VLAN})...)
 		}
 	}
-	return compare(wantedRules(decision.Item.Spec, number), d.kernel.Rules, func(r Rule) bool {
+	return compare(wantedRules(spec, at), d.kernel.Rules, func(r Rule) bool {
 		switch {
 		case r.Other, slices.Contains(others, r):
 			return false
-		case r.Table == ownTable(number):
+		case r.Table == at.table():
 			return true
 		default:
-			return r.Protocol == Protocol && isAnInterfaces(r.Preference) && !d.isOfAnother(r, decision, number)
+			return r.Protocol == Protocol && isAnInterfaces(r.Preference) && !d.isOfAnother(r, decision, at)
 		}
 	})
 }
 
 // isOfAnother says whether a rule that is not into an interface's own table is of another interface: it leads into that
 // one's table, or its source is that one's address, by what the kernel has.
-func (d *decider) isOfAnother(rule Rule, decision *Decision, number int) bool {
-	isAnothersTable := func(table int) bool { return IsOurTable(table) && table != SharedTable && table != ownTable(number) }
+func (d *decider) isOfAnother(rule Rule, decision *Decision, at place) bool {
+	isAnothersTable := func(table int) bool { return IsOurTable(table) && table != SharedTable && table != at.table() }
 	if isAnothersTable(rule.Table) {
 		return true
 	}

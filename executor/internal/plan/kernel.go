@@ -12,73 +12,77 @@ type Kernel struct {
 	Rules  []Rule
 }
 
-// Link is one link.
+// Link is one link. This and what follows is also what the journal keeps, as JSON.
 type Link struct {
 	// Index is the kernel's.
-	Index int
-	Name  string
+	Index int    `json:"index,omitempty"`
+	Name  string `json:"name,omitempty"`
 	// MAC is the permanent address where the link has one, else the current one; six lower-case octets with colons,
 	// empty where it has none.
-	MAC string
+	MAC string `json:"mac,omitempty"`
 	// Kind is the kernel's kind of a virtual link, such as "veth" or "vlan"; empty for a physical one.
-	Kind string
+	Kind string `json:"kind,omitempty"`
 	// Loopback says that it is the loopback link.
-	Loopback bool
+	Loopback bool `json:"loopback,omitempty"`
 	// Master is the index of the bridge, bond or the like that it belongs to; 0: none.
-	Master int
+	Master int `json:"master,omitempty"`
 	// Lower is the index of the link of this namespace that it stands on, as a VLAN or macvlan does; 0: none.
-	Lower int
+	Lower int `json:"lower,omitempty"`
+	// VLAN is the 802.1Q id of a link of kind "vlan"; 0 for every other.
+	VLAN int `json:"vlan,omitempty"`
 	// MTU is in bytes.
-	MTU int
+	MTU int `json:"mtu,omitempty"`
 	// Up says that it is administratively up.
-	Up bool
+	Up bool `json:"up,omitempty"`
 	// Addresses are its IPv4 and IPv6 addresses.
-	Addresses []Address
+	Addresses []Address `json:"addresses,omitempty"`
 	// Settings are those of Settings() that the link has, by their Path, with %s for the name in it. They are read only
-	// for links that are named multinic0 to multinic9; nil for all others.
-	Settings map[string]string
+	// for links that are named as IsOurName says; nil for all others.
+	Settings map[string]string `json:"settings,omitempty"`
 }
 
 // Address is one address of a link.
 type Address struct {
-	Prefix netip.Prefix
+	Prefix netip.Prefix `json:"prefix"`
 	// Peer is the address of the other end of a point-to-point link, whose prefix length then is Prefix's. Invalid: none.
-	Peer netip.Addr
+	Peer netip.Addr `json:"peer"`
+	// Broadcast is the broadcast address of the subnet, as the address has it. Invalid: none.
+	Broadcast netip.Addr `json:"broadcast"`
 	// LinkLocal says that its scope is the link, as of fe80::/10.
-	LinkLocal bool
+	LinkLocal bool `json:"linkLocal,omitempty"`
 	// NoPrefixRoute says that the kernel made no route for it.
-	NoPrefixRoute bool
+	NoPrefixRoute bool `json:"noPrefixRoute,omitempty"`
 }
 
 // Route is one IPv4 route. Routes are comparable with ==.
 type Route struct {
-	Table int
+	Table int `json:"table,omitempty"`
 	// To is the destination; 0.0.0.0/0 for the default.
-	To netip.Prefix
+	To netip.Prefix `json:"to"`
 	// Via is the next hop. Invalid: the destination is on the link.
-	Via netip.Addr
+	Via netip.Addr `json:"via"`
 	// Source is the preferred source address. Invalid: none.
-	Source netip.Addr
+	Source netip.Addr `json:"source"`
 	// Link is the index of the outgoing link; 0: none.
-	Link int
+	Link int `json:"link,omitempty"`
 	// Metric is the route's priority; a smaller one wins.
-	Metric int
+	Metric int `json:"metric,omitempty"`
 	// Protocol says who made the route, as in /etc/iproute2/rt_protos.
-	Protocol int
+	Protocol int `json:"protocol,omitempty"`
 	// Multipath says that the route has several next hops; it then stands once for each of them.
-	Multipath bool
+	Multipath bool `json:"multipath,omitempty"`
 }
 
 // Rule is one IPv4 routing rule. Rules are comparable with ==.
 type Rule struct {
-	Preference int
+	Preference int `json:"preference,omitempty"`
 	// From is the source that it is for. Invalid: any.
-	From  netip.Prefix
-	Table int
+	From  netip.Prefix `json:"from"`
+	Table int          `json:"table,omitempty"`
 	// WithoutDefault says that a default route in the table does not count (suppress_prefixlength 0).
-	WithoutDefault bool
+	WithoutDefault bool `json:"withoutDefault,omitempty"`
 	// Protocol says who made the rule.
-	Protocol int
+	Protocol int `json:"protocol,omitempty"`
 	// Other says that the rule has conditions or actions that are not in the other fields: it is never one of ours.
-	Other bool
+	Other bool `json:"other,omitempty"`
 }

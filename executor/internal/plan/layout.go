@@ -23,6 +23,8 @@ const (
 	firstTable = 0x6d6e0000
 	// tablesALink is one table for each VLAN id, 0 being the untagged interface.
 	tablesALink = 4096
+	// maxVLAN is the highest 802.1Q id that is not reserved.
+	maxVLAN = 4094
 
 	namePrefix = "multinic"
 )
@@ -48,6 +50,16 @@ func Number(name string) (int, bool) {
 	return int(digit[0] - '0'), true
 }
 
+// IsOurName says whether a name is one of multinic0 to multinic9, or of a VLAN on one of them.
+func IsOurName(name string) bool {
+	base, vlan, tagged := strings.Cut(name, ".")
+	if _, ours := Number(base); !ours || !tagged {
+		return ours
+	}
+	id, err := strconv.Atoi(vlan)
+	return err == nil && id >= 1 && id <= maxVLAN && vlan == strconv.Itoa(id)
+}
+
 // IsOurTable says whether a routing table is multinic's: an interface's own, or the shared one.
 func IsOurTable(table int) bool {
 	return table >= SharedTable && table < firstTable+Interfaces*tablesALink
@@ -62,8 +74,27 @@ func isAnInterfaces(preference int) bool { return preference >= prefNear && pref
 
 func nameOf(number int) string { return namePrefix + strconv.Itoa(number) }
 
-// ownTable is the table of the untagged interface.
-func ownTable(number int) int { return firstTable + number*tablesALink }
+// NameOf is the name of an interface of a NIC with a name: of the NIC itself, or of the VLAN on it.
+func NameOf(nic string, vlan int) string {
+	if vlan == 0 {
+		return nic
+	}
+	return nic + "." + strconv.Itoa(vlan)
+}
+
+// place is where an interface has its routes: N of its NIC's name, and its VLAN id.
+type place struct{ number, vlan int }
+
+// table is the interface's own.
+func (p place) table() int { return firstTable + p.number*tablesALink + p.vlan }
+
+// metric keeps apart, in the shared table, the routes of interfaces in one subnet.
+func (p place) metric() int { return p.number*tablesALink + p.vlan + 1 }
+
+// isOfNIC says whether a table is one of the NIC multinicN or of one of its VLANs.
+func isOfNIC(table, number int) bool {
+	return table >= firstTable+number*tablesALink && table < firstTable+(number+1)*tablesALink
+}
 
 // Setting is a setting that every interface has.
 type Setting struct {
@@ -87,7 +118,7 @@ func Settings() []Setting {
 }
 
 // wantedRoutes are the routes of an interface, in an order in which the kernel takes them: a gateway must be near.
-func wantedRoutes(spec Spec, number, link int) []Route {
+func wantedRoutes(spec Spec, at place, link int) []Route {
 	if !spec.Address.IsValid() {
 		return nil
 	}
@@ -100,25 +131,25 @@ func wantedRoutes(spec Spec, number, link int) []Route {
 		}
 		near = netip.PrefixFrom(spec.Gateway, spec.Gateway.BitLen())
 	}
-	own := ownTable(number)
+	own := at.table()
 	routes := []Route{{Table: own, To: near, Source: source, Link: link, Protocol: Protocol}}
 	if spec.Gateway.IsValid() {
 		routes = append(routes, Route{Table: own, To: everywhere(), Via: spec.Gateway, Source: source, Link: link, Protocol: Protocol})
 	}
 	// Two interfaces in one subnet have the same destination here; the metric keeps their routes apart.
-	return append(routes, Route{Table: SharedTable, To: near, Source: source, Link: link, Metric: number*tablesALink + 1, Protocol: Protocol})
+	return append(routes, Route{Table: SharedTable, To: near, Source: source, Link: link, Metric: at.metric(), Protocol: Protocol})
 }
 
 // wantedRules are the rules of an interface.
-func wantedRules(spec Spec, number int) []Rule {
+func wantedRules(spec Spec, at place) []Rule {
 	if !spec.Address.IsValid() {
 		return nil
 	}
 	from := netip.PrefixFrom(spec.Address.Addr(), spec.Address.Addr().BitLen())
 	return []Rule{
-		{Preference: prefNear, From: from, Table: ownTable(number), WithoutDefault: true, Protocol: Protocol},
+		{Preference: prefNear, From: from, Table: at.table(), WithoutDefault: true, Protocol: Protocol},
 		{Preference: prefMain, From: from, Table: MainTable, WithoutDefault: true, Protocol: Protocol},
-		{Preference: prefOwn, From: from, Table: ownTable(number), Protocol: Protocol},
+		{Preference: prefOwn, From: from, Table: at.table(), Protocol: Protocol},
 	}
 }
 

@@ -27,7 +27,7 @@ func (m *model) read() plan.Kernel {
 	for i := range kernel.Links {
 		link := &kernel.Links[i]
 		link.Addresses = slices.Clone(link.Addresses)
-		if _, ours := plan.Number(link.Name); ours {
+		if plan.IsOurName(link.Name) {
 			link.Settings = maps.Clone(m.settings[link.Index])
 		}
 	}
@@ -48,6 +48,14 @@ func (m *model) apply(change plan.Change) error {
 		m.link(c.Link).Name = c.To
 	case plan.SetUp:
 		m.link(c.Link).Up = true
+	case plan.SetDown:
+		m.link(c.Link).Up = false
+		m.kernel.Routes = slices.DeleteFunc(m.kernel.Routes, func(r plan.Route) bool { return r.Link == c.Link && !r.Multipath })
+	case plan.AddVLAN:
+		return m.addVLAN(c)
+	case plan.RemoveVLAN:
+		m.kernel.Links = slices.DeleteFunc(m.kernel.Links, func(l plan.Link) bool { return l.Index == c.Link })
+		m.kernel.Routes = slices.DeleteFunc(m.kernel.Routes, func(r plan.Route) bool { return r.Link == c.Link && !r.Multipath })
 	case plan.SetMTU:
 		m.link(c.Link).MTU = c.MTU
 	case plan.Set:
@@ -77,10 +85,30 @@ func (m *model) apply(change plan.Change) error {
 	return nil
 }
 
+func (m *model) addVLAN(c plan.AddVLAN) error {
+	card, index := *m.link(c.Card), 50 // No route is drawn on a link with such an index.
+	for _, link := range m.kernel.Links {
+		index = max(index, link.Index+1)
+		if link.Name == c.Name || link.Kind == "vlan" && link.Lower == c.Card && link.VLAN == c.ID {
+			return fmt.Errorf("%s: file exists", c)
+		}
+	}
+	m.kernel.Links = append(m.kernel.Links, plan.Link{
+		Index: index, Name: c.Name, MAC: card.MAC, Kind: "vlan", Lower: c.Card, VLAN: c.ID, MTU: card.MTU,
+	})
+	m.settings[index] = map[string]string{}
+	for _, setting := range plan.Settings() {
+		m.settings[index][setting.Path] = "3"
+	}
+	return nil
+}
+
 func (m *model) set(c plan.Set) error {
 	for _, link := range m.kernel.Links {
 		if path := strings.Replace(c.Path, "/"+link.Name+"/", "/%s/", 1); path != c.Path {
-			m.settings[link.Index][path] = c.Value
+			if _, there := m.settings[link.Index][path]; there {
+				m.settings[link.Index][path] = c.Value
+			}
 			return nil
 		}
 	}
@@ -107,7 +135,7 @@ func (m *model) removeAddress(link *plan.Link, address plan.Address) {
 
 func (m *model) addRoute(c plan.AddRoute) error {
 	link := m.link(c.Route.Link)
-	hasSource := slices.ContainsFunc(link.Addresses, func(a plan.Address) bool { return a.Prefix.Addr() == c.Route.Source })
+	hasSource := !c.Route.Source.IsValid() || slices.ContainsFunc(link.Addresses, func(a plan.Address) bool { return a.Prefix.Addr() == c.Route.Source })
 	isNear := !c.Route.Via.IsValid() || slices.ContainsFunc(m.kernel.Routes, func(r plan.Route) bool {
 		return r.Table == c.Route.Table && r.Link == c.Route.Link && !r.Via.IsValid() && r.To.Contains(c.Route.Via)
 	})
@@ -147,9 +175,26 @@ func text[T fmt.Stringer](all []T) string {
 	return lines.String()
 }
 
+// near is an address as multinic's interfaces have it.
 func near(cidr string) plan.Address {
-	return plan.Address{Prefix: netip.MustParsePrefix(cidr), NoPrefixRoute: true}
+	prefix := netip.MustParsePrefix(cidr)
+	return plan.Address{Prefix: prefix, NoPrefixRoute: true, Broadcast: broadcast(prefix)}
 }
+
+// broadcast is the last address of a subnet that has one.
+func broadcast(prefix netip.Prefix) netip.Addr {
+	if prefix.Bits() >= 31 || !prefix.Addr().Is4() {
+		return netip.Addr{}
+	}
+	last := prefix.Addr()
+	for prefix.Masked().Contains(last.Next()) {
+		last = last.Next()
+	}
+	return last
+}
+
+// nic is the claim of a card with an untagged interface.
+func nic(name string) plan.Claim { return plan.Claim{Name: name, VLANs: []int{0}} }
 
 // TestTheModelRefusesWhatTheKernelRefuses is the control of the tests that stand on it: a wrong order would not pass.
 func TestTheModelRefusesWhatTheKernelRefuses(t *testing.T) {

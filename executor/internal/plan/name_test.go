@@ -12,17 +12,17 @@ func TestNamesAreGivenInTheOrderOfMACs(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		links  []string
-		claims map[string]string
+		claims plan.Claims
 		items  []string
 		want   string
 	}{
 		{"new", []string{"eth1", "eth2", "eth3"}, nil, []string{mac2, mac0, mac1}, "[multinic2 multinic0 multinic1]"},
-		{"claimed", []string{"eth1", "eth2", "eth3"}, map[string]string{mac1: "multinic0", mac2: "multinic7"}, []string{mac0, mac1, mac2}, "[multinic1 multinic0 multinic7]"},
-		{"claimed by one that is not among the items", []string{"eth1", "eth2"}, map[string]string{mac2: "multinic0"}, []string{mac0, mac1}, "[multinic1 multinic2]"},
+		{"claimed", []string{"eth1", "eth2", "eth3"}, plan.Claims{mac1: nic("multinic0"), mac2: nic("multinic7")}, []string{mac0, mac1, mac2}, "[multinic1 multinic0 multinic7]"},
+		{"claimed by one that is not among the items", []string{"eth1", "eth2"}, plan.Claims{mac2: nic("multinic0")}, []string{mac0, mac1}, "[multinic1 multinic2]"},
 		{"absent ones take none", []string{"eth1", "eth2"}, nil, []string{mac2, mac1}, "[ multinic0]"},
 		{"borne by a NIC that is not wanted", []string{"multinic0", "eth2"}, nil, []string{mac1}, "[multinic1]"},
 		{"borne by itself", []string{"eth1", "multinic5"}, nil, []string{mac0, mac1}, "[multinic0 multinic5]"},
-		{"borne by itself and claimed by another", []string{"eth1", "multinic5"}, map[string]string{mac0: "multinic5"}, []string{mac0, mac1}, "[multinic5 multinic0]"},
+		{"borne by itself and claimed by another", []string{"eth1", "multinic5"}, plan.Claims{mac0: nic("multinic5")}, []string{mac0, mac1}, "[multinic5 multinic0]"},
 		{"not a name of ours", []string{"multinic10", "multinic", "multinicx"}, nil, []string{mac0, mac1, mac2}, "[multinic0 multinic1 multinic2]"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -42,11 +42,12 @@ func TestNamesAreGivenInTheOrderOfMACs(t *testing.T) {
 }
 
 func TestAnEleventhNICGetsNoName(t *testing.T) {
-	claims := map[string]string{}
+	claims, m := plan.Claims{}, node("eth1", "eth2")
 	for n := range 9 {
-		claims[fmt.Sprintf("02:00:00:00:01:%02x", n)] = fmt.Sprint("multinic", n)
+		m.kernel.Links = append(m.kernel.Links, plan.Link{Index: 100 + n, Name: fmt.Sprint("multinic", n), MAC: fmt.Sprintf("02:00:00:00:01:%02x", n)})
+		claims[fmt.Sprintf("02:00:00:00:01:%02x", n)] = nic(fmt.Sprint("multinic", n))
 	}
-	p := plan.Decide([]plan.Item{item(mac1, "", "", 0), item(mac0, "", "", 0)}, claims, node("eth1", "eth2").read())
+	p := plan.Decide([]plan.Item{item(mac1, "", "", 0), item(mac0, "", "", 0)}, claims, m.read())
 	if tenth := p.Decisions[1]; tenth.Obstacle != plan.None || tenth.Name != "multinic9" {
 		t.Errorf("the tenth: %+v", tenth)
 	}
@@ -59,7 +60,7 @@ func TestAnEleventhNICGetsNoName(t *testing.T) {
 func TestNICsThatBearEachOthersNamesGetTheirOwn(t *testing.T) {
 	m := node("multinic1", "multinic0")
 	items := []plan.Item{item(mac0, "", "", 0), item(mac1, "", "", 0)}
-	claims := map[string]string{mac0: "multinic0", mac1: "multinic1"}
+	claims := plan.Claims{mac0: nic("multinic0"), mac1: nic("multinic1")}
 	p := plan.Decide(items, claims, m.read())
 	var renames []plan.Change
 	for _, change := range changesOf(p) {
@@ -78,7 +79,7 @@ func TestNICsThatBearEachOthersNamesGetTheirOwn(t *testing.T) {
 }
 
 func TestANameThatAnotherLinkKeepsIsWaitedFor(t *testing.T) {
-	claims := map[string]string{mac0: "multinic0", mac1: "multinic1"}
+	claims := plan.Claims{mac0: nic("multinic0"), mac1: nic("multinic1")}
 	for _, test := range []struct {
 		name  string
 		links []string
@@ -93,7 +94,7 @@ func TestANameThatAnotherLinkKeepsIsWaitedFor(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			p := plan.Decide(test.items, maps.Clone(claims), node(test.links...).read())
 			golden(t, p, test.want)
-			if got := p.Decisions[0]; got.Obstacle != plan.NoFreeName || got.Name != "multinic0" {
+			if got := p.Decisions[0]; got.Obstacle != plan.NameInUse || got.Name != "multinic0" {
 				t.Errorf("decision %+v", got)
 			}
 		})
@@ -101,6 +102,6 @@ func TestANameThatAnotherLinkKeepsIsWaitedFor(t *testing.T) {
 }
 
 func TestANameOnDiskThatIsNoneOfOursIsRefused(t *testing.T) {
-	p := plan.Decide([]plan.Item{item(mac0, "", "", 0)}, map[string]string{mac0: "eth7"}, node("eth1").read())
+	p := plan.Decide([]plan.Item{item(mac0, "", "", 0)}, plan.Claims{mac0: nic("eth7")}, node("eth1").read())
 	golden(t, p, mac0+": the name of "+mac0+" on disk is \"eth7\", which is none of multinic0 to multinic9: correct the state file\n")
 }

@@ -3,6 +3,7 @@ package plan
 import (
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -51,17 +52,43 @@ func Observe(kernel Kernel, link int, name string) Observed {
 	}
 	slices.Sort(observed.Routes)
 
-	number, named := Number(name)
+	table, named := tableOf(name)
 	rules := slices.Clone(kernel.Rules)
 	slices.SortStableFunc(rules, func(a, b Rule) int { return a.Preference - b.Preference })
 	for _, rule := range rules {
 		if rule.Other {
 			continue
 		}
-		if has.hasAddress(fromAddress(rule)) || named && rule.Table == ownTable(number) {
+		if has.hasAddress(fromAddress(rule)) || named && rule.Table == table {
 			preference, text, _ := strings.Cut(rule.text(), " ")
 			observed.Rules = append(observed.Rules, preference+": "+text)
 		}
 	}
 	return observed
+}
+
+// tableOf is the own table of the interface with a name, if it is one of ours.
+func tableOf(name string) (table int, ours bool) {
+	if !IsOurName(name) {
+		return 0, false
+	}
+	nic, tagged, _ := strings.Cut(name, ".")
+	number, _ := Number(nic)
+	vlan, _ := strconv.Atoi(tagged) // Of an untagged interface there is none, which is 0.
+	return place{number, vlan}.table(), true
+}
+
+// SharedRulesIn are the rules of a kernel that belong to no single interface, in the words of `ip rule`, in the order of their
+// preference.
+func SharedRulesIn(kernel Kernel) []string {
+	var found []string
+	for _, wanted := range sharedRules() {
+		for _, rule := range kernel.Rules {
+			if rule == wanted {
+				preference, text, _ := strings.Cut(rule.text(), " ")
+				found = append(found, preference+": "+text)
+			}
+		}
+	}
+	return found
 }

@@ -3,6 +3,7 @@ package plan
 
 import (
 	"net/netip"
+	"slices"
 )
 
 // Key identifies an interface: the permanent MAC address of its NIC, six lower-case octets with colons, and its VLAN
@@ -28,6 +29,20 @@ type Item struct {
 	Spec Spec
 }
 
+// Claims are the NICs that are multinic's by their permanent MAC addresses, as the disk has them. No two have one name.
+type Claims map[string]Claim
+
+// Claim is one NIC that is multinic's.
+type Claim struct {
+	// Name is the NIC's, such as "multinic0".
+	Name string
+	// VLANs are the interfaces of it that are multinic's; 0 is the untagged one.
+	VLANs []int
+}
+
+// has says whether an interface is claimed.
+func (c Claims) has(key Key) bool { return slices.Contains(c[key.MAC].VLANs, key.VLAN) }
+
 // Obstacle says why an item cannot be carried out as things are. Nothing is touched for it.
 type Obstacle int
 
@@ -41,15 +56,15 @@ const (
 	LinkAmbiguous
 	// LinkInUse: the link is not ours and carries an address, a route, a master or an upper device.
 	LinkInUse
-	// NoFreeName: all of multinic0 to multinic9 are taken, or the name on disk is borne by a link that keeps it.
+	// NoFreeName: all of multinic0 to multinic9 are taken.
 	NoFreeName
+	// NameInUse: the interface's name, or its VLAN id on its NIC, is that of a link which keeps it.
+	NameInUse
 	// SpecInvalid: the spec contradicts itself or asks for what no interface can be.
 	SpecInvalid
 	// SubnetConflict: the spec's subnet would take over the node's own addresses or its way to its gateway, or its address
 	// is another link's or another item's.
 	SubnetConflict
-	// Unsupported: this version cannot do what the item asks for, such as a VLAN.
-	Unsupported
 )
 
 // Decision is what becomes of one item.
@@ -59,12 +74,17 @@ type Decision struct {
 	// in the way, of what, what to do about it.
 	Obstacle Obstacle
 	Message  string
-	// Name is the interface's name, such as "multinic0": the one on disk, or the one that it will get. Empty where
-	// there is an obstacle and no name on disk.
+	// Name is the interface's name, such as "multinic0" or "multinic0.5": the one on disk, or the one that it will get.
+	// Empty where there is an obstacle and no name on disk.
 	Name string
-	// Link is the index of the link with the MAC; 0: there is none, or more than one.
+	// NIC is the name of its NIC, such as "multinic0"; empty when Name is.
+	NIC string
+	// Card is the index of the link with the MAC; 0: there is none, or more than one.
+	Card int
+	// Link is the index of the link that is the interface: the card itself, or the VLAN on it; 0: there is none.
 	Link int
-	// Changes make the kernel what the item asks for, in this order. Empty without an obstacle: it is so already.
+	// Changes make the kernel what the item asks for, in this order. Empty without an obstacle: it is so already. Those
+	// of the card stand in the decisions of its VLANs as well.
 	Changes []Change
 }
 

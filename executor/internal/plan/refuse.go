@@ -110,7 +110,7 @@ func (d *decider) refuseConflicts() {
 func (d *decider) earlierWith(address netip.Addr, i int) *Decision {
 	for j := range d.decisions[:i] {
 		decision := &d.decisions[j]
-		if decision.Obstacle != SpecInvalid && decision.Obstacle != Unsupported && decision.Item.Spec.Address.Addr() == address {
+		if decision.Obstacle != SpecInvalid && decision.Item.Spec.Address.Addr() == address {
 			return decision
 		}
 	}
@@ -127,7 +127,7 @@ type foreignAddress struct {
 func (d *decider) foreignAddresses() []foreignAddress {
 	var found []foreignAddress
 	for _, link := range d.kernel.Links {
-		if d.isOurs(link) || d.carriedOut[link.Index] != nil {
+		if d.becomesOurs(link) {
 			continue
 		}
 		for _, address := range link.Addresses {
@@ -151,7 +151,7 @@ func (a Address) subnet() netip.Prefix {
 func (d *decider) defaultGateways() []netip.Addr {
 	ours := map[int]bool{}
 	for _, link := range d.kernel.Links {
-		ours[link.Index] = d.isOurs(link) || d.carriedOut[link.Index] != nil
+		ours[link.Index] = d.becomesOurs(link)
 	}
 	var found []netip.Addr
 	for _, route := range d.kernel.Routes {

@@ -92,7 +92,7 @@ func TestASubnetMustNotTakeOverWhatIsTheNodes(t *testing.T) {
 			if test.change != nil {
 				test.change(m)
 			}
-			claims := map[string]string{mac0: "multinic0", mac1: "multinic1"}
+			claims := plan.Claims{mac0: nic("multinic0"), mac1: nic("multinic1")}
 			got := plan.Decide([]plan.Item{item(mac0, test.address, "", 0)}, claims, m.read()).Decisions[0]
 			want := plan.None
 			if test.want != "" {
@@ -123,16 +123,6 @@ func TestOfTwoWithOneAddressTheFirstWins(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-func TestAVLANIsNotSupportedYet(t *testing.T) {
-	m := node("eth1")
-	tagged := plan.Item{Key: plan.Key{MAC: mac0, VLAN: 7}, Spec: plan.Spec{Address: netip.MustParsePrefix("192.0.2.10/24")}}
-	p := plan.Decide([]plan.Item{tagged}, map[string]string{mac0: "multinic0"}, m.read())
-	golden(t, p, mac0+": VLAN 7 on "+mac0+": this version cannot make VLANs; use one that can, or vlan 0\n")
-	if got := p.Decisions[0]; got.Obstacle != plan.Unsupported || got.Name != "" || got.Link != 3 {
-		t.Errorf("decision %+v", got)
 	}
 }
 

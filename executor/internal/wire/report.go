@@ -13,6 +13,9 @@ import (
 // only the dispatcher of that stream gave.
 func FromReport(report work.Report, stream uint64, facts *multinicv1.NodeFacts) *multinicv1.NodeReport {
 	message := &multinicv1.NodeReport{Facts: facts}
+	if report.Generation.Stream == stream {
+		message.Generation = report.Generation.Number
+	}
 	for _, result := range report.Results {
 		its := fromResult(result)
 		switch {
@@ -32,9 +35,25 @@ func fromResult(result work.Result) *multinicv1.WorkResult {
 		Key:      &multinicv1.Key{MacAddress: result.Key.MAC, VlanId: uint32(result.Key.VLAN)},
 		Revision: result.Revision, State: result.State(), Reason: result.Problem.Reason, Message: result.Problem.Message,
 		InterfaceName: result.Name, Observed: fromObserved(result.Observed), Attempts: result.Attempts,
+		Taken: result.Taken, Proved: fromSpec(result.Proved), Planned: result.Planned,
 	}
 	if !result.NextRetry.IsZero() {
 		message.NextRetry = timestamppb.New(result.NextRetry)
+	}
+
+	return message
+}
+
+func fromSpec(spec *plan.Spec) *multinicv1.InterfaceSpec {
+	if spec == nil {
+		return nil
+	}
+	message := &multinicv1.InterfaceSpec{Mtu: uint32(spec.MTU)}
+	if spec.Address.IsValid() {
+		message.Address = spec.Address.String()
+	}
+	if spec.Gateway.IsValid() {
+		message.Gateway = spec.Gateway.String()
 	}
 
 	return message

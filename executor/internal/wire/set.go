@@ -25,9 +25,6 @@ var mac = regexp.MustCompile(`^([0-9a-f]{2}:){5}[0-9a-f]{2}$`)
 
 // ToSet makes a set of a WorkSet that came on a stream. An error says what makes the picture as a whole unusable; nothing
 // of it must then be carried out. What concerns one item alone is that item's problem.
-//
-// Removals are checked, and nothing else: this version removes nothing, and an interface that the node should give up
-// stays as it is.
 func ToSet(stream uint64, message *multinicv1.WorkSet) (work.Set, error) {
 	if message.GetGeneration() == 0 {
 		return work.Set{}, errors.New("its generation is 0: they count from 1")
@@ -38,7 +35,7 @@ func ToSet(stream uint64, message *multinicv1.WorkSet) (work.Set, error) {
 		}
 	}
 	seen := map[plan.Key]bool{}
-	set := work.Set{Generation: work.Generation{Stream: stream, Number: message.GetGeneration()}}
+	set := work.Set{Generation: work.Generation{Stream: stream, Number: message.GetGeneration()}, Retry: message.GetRetryGeneration()}
 	for _, item := range message.GetItems() {
 		key, err := toKey(item.GetKey(), seen)
 		if err != nil {
@@ -50,10 +47,13 @@ func ToSet(stream uint64, message *multinicv1.WorkSet) (work.Set, error) {
 		set.Items = append(set.Items, toItem(key, item))
 	}
 	for _, removal := range message.GetRemovals() {
-		if _, err := toKey(removal, seen); err != nil {
+		key, err := toKey(removal, seen)
+		if err != nil {
 			return work.Set{}, err
 		}
+		set.Removals = append(set.Removals, key)
 	}
+	slices.SortFunc(set.Removals, work.CompareKeys)
 	slices.SortFunc(set.Items, func(a, b work.Item) int { return work.CompareKeys(a.Key, b.Key) })
 
 	return set, nil

@@ -32,8 +32,9 @@ func TestAWorkSetBecomesASetOrderedByKey(t *testing.T) {
 		item(macB, &multinicv1.InterfaceSpec{}),
 		{Key: key(macA, 100), RowIds: []int64{4, 5}, Revision: "r2", Spec: &multinicv1.InterfaceSpec{Address: "192.0.2.10/24"}},
 		item(macA, &multinicv1.InterfaceSpec{Address: "192.0.2.11/24", Gateway: "192.0.2.1", DnsServers: []string{"192.0.2.53"}, Mtu: 1400}),
-	}, Removals: []*multinicv1.Key{key(macB, 100)}})
-	want := work.Set{Generation: work.Generation{Stream: 3, Number: 7}, Items: []work.Item{
+	}, Removals: []*multinicv1.Key{key(macB, 100), key(macB, 99)}, RetryGeneration: 6})
+	removals := []plan.Key{{MAC: macB, VLAN: 99}, {MAC: macB, VLAN: 100}}
+	want := work.Set{Generation: work.Generation{Stream: 3, Number: 7}, Removals: removals, Retry: 6, Items: []work.Item{
 		{Key: plan.Key{MAC: macA}, Rows: []int64{1}, Revision: "r1", Spec: plan.Spec{
 			Address: netip.MustParsePrefix("192.0.2.11/24"), Gateway: netip.MustParseAddr("192.0.2.1"), MTU: 1400,
 		}},

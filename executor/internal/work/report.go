@@ -30,6 +30,12 @@ type Result struct {
 	Attempts uint32
 	// NextRetry is when it is tried again; zero: not by itself.
 	NextRetry time.Time
+	// Taken says that the interface is multinic's on disk.
+	Taken bool
+	// Proved is what it was last proved to be; nil: nothing was.
+	Proved *plan.Spec
+	// Planned are the changes that would be made, in the words of `ip`; only where the executor observes.
+	Planned []string
 }
 
 // Ready says whether the kernel is what it should be.

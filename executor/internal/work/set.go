@@ -22,6 +22,10 @@ type Set struct {
 	Generation Generation
 	// Items are ordered by key; no two have the same.
 	Items []Item
+	// Removals are what the node should give up, ordered; none is an item's.
+	Removals []plan.Key
+	// Retry is the newest number of a generation of this stream under which what failed is to be tried again at once; 0: none.
+	Retry uint64
 }
 
 // Item is one interface that a node should have.

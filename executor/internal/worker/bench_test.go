@@ -17,6 +17,7 @@ import (
 	"multinic.dev/executor/internal/latest"
 	"multinic.dev/executor/internal/plan"
 	"multinic.dev/executor/internal/record"
+	"multinic.dev/executor/internal/transaction"
 	"multinic.dev/executor/internal/work"
 	"multinic.dev/executor/internal/worker"
 )
@@ -40,6 +41,12 @@ type bench struct {
 	reports *latest.Value[work.Report]
 	logs    *observer.ObservedLogs
 	meter   *meter
+	// inUse are the addresses that others on the wire have, by their MACs, and lost is what the node's own network loses by a
+	// transaction.
+	inUse map[string]string
+	lost  error
+	// observe has the next worker only observe.
+	observe bool
 	// stop ends the worker and returns what it ended with.
 	stop func() error
 }
@@ -54,27 +61,27 @@ type failing struct {
 	claim, prove error
 }
 
-func (f *failing) Claim(mac, name string) error {
+func (f *failing) Claim(key plan.Key, name string, was record.Was) error {
 	f.kernel.mu.Lock()
 	defer f.kernel.mu.Unlock()
 	if f.claim != nil {
 		return f.claim
 	}
-	if !slices.ContainsFunc(f.Interfaces(), func(each record.Interface) bool { return each.MAC == mac }) {
-		f.kernel.applied = append(f.kernel.applied, "claim "+mac+" "+name)
+	if !slices.ContainsFunc(f.Cards(), func(each record.Card) bool { return each.MAC == key.MAC }) {
+		f.kernel.applied = append(f.kernel.applied, "claim "+key.MAC+" "+name)
 	}
 
-	return f.Record.Claim(mac, name)
+	return f.Record.Claim(key, name, was)
 }
 
-func (f *failing) Prove(mac string, spec plan.Spec) error {
+func (f *failing) Prove(key plan.Key, spec plan.Spec) error {
 	f.kernel.mu.Lock()
 	defer f.kernel.mu.Unlock()
 	if f.prove != nil {
 		return f.prove
 	}
 
-	return f.Record.Prove(mac, spec)
+	return f.Record.Prove(key, spec)
 }
 
 func (f *failing) fail(claim, prove error) {
@@ -121,8 +128,12 @@ func (b *bench) restart() {
 	core, logs := observer.New(zapcore.InfoLevel)
 	b.record, b.logs, b.meter = &failing{Record: opened, kernel: b.kernel}, logs, &meter{}
 	b.sets, b.reports = latest.New[work.Set](), latest.New[work.Report]()
+	transactions := transaction.New(transaction.Config{
+		Kernel: b.kernel, Record: b.record, Journal: transaction.OpenJournal(b.dir), Prober: b, Guard: b, Log: zap.New(core), Machine: "m", Boot: "b",
+	})
 	b.worker = worker.New(worker.Config{
-		Kernel: b.kernel, Record: b.record, Sets: b.sets, Reports: b.reports, Meter: b.meter, Log: zap.New(core), Chance: func() float64 { return 0 },
+		Kernel: b.kernel, Record: b.record, Transactions: transactions, Observe: b.observe, Boot: "b", Sets: b.sets, Reports: b.reports, Meter: b.meter,
+		Log: zap.New(core), Chance: func() float64 { return 0 },
 	})
 	ctx, cancel := context.WithCancel(b.Context())
 	ended := make(chan error, 1)
@@ -133,6 +144,21 @@ func (b *bench) restart() {
 		return <-ended
 	})
 	b.settle()
+}
+
+// InUse plays the hosts on the wire.
+func (b *bench) InUse(_ context.Context, wanted []transaction.Wanted, _ []string) ([]string, error) {
+	holders := make([]string, len(wanted))
+	for i, one := range wanted {
+		holders[i] = b.inUse[one.Address.String()]
+	}
+
+	return holders, nil
+}
+
+// Begin plays the guard over the node's own network.
+func (b *bench) Begin(context.Context, plan.Kernel, plan.Claims) (func(context.Context) error, error) {
+	return func(context.Context) error { return b.lost }, nil
 }
 
 // end ends the worker, which must be in good order.

@@ -9,6 +9,7 @@ import (
 
 	"multinic.dev/executor/internal/link"
 	"multinic.dev/executor/internal/plan"
+	"multinic.dev/executor/internal/transaction"
 	"multinic.dev/executor/internal/worker"
 	"multinic.dev/testbed/node"
 	"multinic.dev/testbed/sandbox"
@@ -37,9 +38,15 @@ func openKernel(t *testing.T, n *node.Node) *link.Kernel {
 func TestTheFakeKernelDoesWhatTheRealOneDoes(t *testing.T) {
 	n := node.New(t, "node")
 	n.PlugIn("eth1", macA, nil)
-	for name, kernel := range map[string]worker.Kernel{"fake": newFakeKernel(macA), "real": openKernel(t, n)} {
+	for name, kernel := range map[string]kernel{"fake": newFakeKernel(macA), "real": openKernel(t, n)} {
 		t.Run(name, func(t *testing.T) { contract(t, kernel) })
 	}
+}
+
+// kernel is all of what a worker and its transactions ask of one.
+type kernel interface {
+	worker.Kernel
+	transaction.Kernel
 }
 
 func read(t *testing.T, kernel worker.Kernel) plan.Kernel {
@@ -52,7 +59,7 @@ func read(t *testing.T, kernel worker.Kernel) plan.Kernel {
 	return has
 }
 
-func contract(t *testing.T, kernel worker.Kernel) {
+func contract(t *testing.T, kernel kernel) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	woken, ended := make(chan struct{}, 1), make(chan error, 1)
@@ -81,7 +88,7 @@ func contract(t *testing.T, kernel worker.Kernel) {
 		}
 	}
 	const own = 0x6d6e0000 + 4096
-	address := plan.Address{Prefix: prefix("192.0.2.10/24")}
+	address := plan.Address{Prefix: prefix("192.0.2.10/24"), NoPrefixRoute: true, Broadcast: netip.MustParseAddr("192.0.2.255")}
 	near := plan.Route{Table: own, To: prefix("192.0.2.0/24"), Source: address.Prefix.Addr(), Link: index, Protocol: plan.Protocol}
 	byGateway := near
 	byGateway.To, byGateway.Via = prefix("0.0.0.0/0"), netip.MustParseAddr("192.0.2.1")
@@ -128,6 +135,9 @@ func contract(t *testing.T, kernel worker.Kernel) {
 		{change: plan.RemoveRule{Rule: rule}},
 		{change: plan.RemoveAddress{Link: index, Name: "multinic1", Address: address}, want: has}, // Its routes go with it.
 		{change: plan.RemoveAddress{Link: index, Name: "multinic1", Address: address}, want: has},
+		{change: plan.SetDown{Link: index, Name: "multinic1"}, want: strings.Replace(has, "true", "false", 1)},
+		{change: plan.SetDown{Link: index, Name: "multinic1"}, want: strings.Replace(has, "true", "false", 1)},
+		{change: plan.Rename{Link: index, From: "multinic1", To: "eth1"}, want: "link eth1 up false mtu 1400"},
 	} {
 		err := kernel.Apply(step.change)
 		if (err != nil) != step.fails {
@@ -139,6 +149,10 @@ func contract(t *testing.T, kernel worker.Kernel) {
 		if got := describe(read(t, kernel)); step.want != "" && got != step.want {
 			t.Errorf("after %s there is\n%s\nwant\n%s", step.change, got, step.want)
 		}
+	}
+	settings1, err := kernel.Settings("eth1")
+	if err != nil || settings1["ipv4/conf/%s/arp_announce"] != "2" {
+		t.Errorf("the settings of a link that is not named as ours: %v, %v", settings1, err)
 	}
 	wakes("many changes")
 	stop()

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"multinic.dev/executor/internal/plan"
+	"multinic.dev/executor/internal/record"
 	"multinic.dev/executor/internal/work"
 	multinicv1 "multinic.dev/proto/multinic/v1"
 )
@@ -30,32 +31,62 @@ func (r *round) judge(ctx context.Context, v *view) []work.Result {
 
 // judgeItem says what became of one item, and records what was proved.
 func (r *round) judgeItem(item work.Item, v *view, shared *failure) work.Result {
-	decision, planned := v.wanted[item.Key]
-	if !planned {
+	decision, decided := v.wanted[item.Key]
+	if !decided {
 		decision = v.standing[item.Key]
 	}
 	result := work.Result{Key: item.Key, Revision: item.Revision, Name: decision.Name, Observed: v.observed(decision)}
+	var f *failure
 	switch {
 	case item.Problem != work.Problem{}:
 		result.Problem = item.Problem
 	case decision.Obstacle != plan.None:
 		result.Problem = obstacleProblem(decision)
+	case r.Observe:
+		if changes := v.foreseenFor(item); len(changes) > 0 {
+			result.Problem, result.Planned = planned(changes), wordsOf(changes)
+		}
 	default:
-		if f := r.failureOf(item, decision, shared); f != nil {
+		if f = r.failureOf(item, decision, v, shared); f != nil {
 			result.Problem, result.Attempts, result.NextRetry = f.problem, f.attempts, f.at
 		}
 	}
-	if result.Problem.State != multinicv1.State_STATE_FAILED {
+	if f == nil {
 		// Ready, or in the way of something else: when that has gone it is tried at once.
 		r.retries.forget(item.Key)
 	}
+	result.Taken, result.Proved = r.isTaken(item.Key)
 	r.logResult(item, result)
 
 	return result
 }
 
+// isTaken says whether an interface is multinic's on disk, and what it was last proved to be.
+func (r *round) isTaken(key plan.Key) (taken bool, proved *plan.Spec) {
+	for _, card := range r.Record.Cards() {
+		i := slices.IndexFunc(card.Interfaces, func(one record.Interface) bool { return card.MAC == key.MAC && one.VLAN == key.VLAN })
+		if i >= 0 {
+			return true, card.Interfaces[i].Proved
+		}
+	}
+
+	return false, nil
+}
+
+// mostPlanned is how many planned changes are reported of one interface; the protocol allows no more.
+const mostPlanned = 64
+
+func wordsOf(changes []plan.Change) []string {
+	var words []string
+	for _, change := range changes[:min(len(changes), mostPlanned)] {
+		words = append(words, change.String())
+	}
+
+	return words
+}
+
 // failureOf is why an item that nothing is in the way of is not ready; nil: it is, and that is recorded.
-func (r *round) failureOf(item work.Item, decision plan.Decision, shared *failure) *failure {
+func (r *round) failureOf(item work.Item, decision plan.Decision, v *view, shared *failure) *failure {
 	s := subjectOf(item, decision)
 	tried, was := r.attempts[item.Key], r.retries.of(s)
 	waiting := tried == nil && !r.retries.due(s, r.now)
@@ -71,7 +102,7 @@ func (r *round) failureOf(item work.Item, decision plan.Decision, shared *failur
 	case waiting && was != nil && was.problem.Reason == multinicv1.Reason_REASON_PERSIST_FAILED:
 		return was
 	}
-	if err := r.prove(decision); err != nil {
+	if err := r.prove(decision, v); err != nil {
 		return r.retries.failed(s, persistProblem(err), r.now)
 	}
 	if tried != nil {
@@ -83,13 +114,15 @@ func (r *round) failureOf(item work.Item, decision plan.Decision, shared *failur
 
 // prove records that the kernel was seen to be what a decision's item asks for. A card that was right from the start is
 // claimed by that.
-func (r *round) prove(decision plan.Decision) error {
-	mac := decision.Item.Key.MAC
-	if err := r.Record.Claim(mac, decision.Name); err != nil {
-		return err
+func (r *round) prove(decision plan.Decision, v *view) error {
+	key := decision.Item.Key
+	if taken, _ := r.isTaken(key); !taken {
+		if err := r.Record.Claim(key, decision.NIC, v.was(decision.Card, r.Boot)); err != nil {
+			return err
+		}
 	}
 
-	return r.Record.Prove(mac, decision.Item.Spec)
+	return r.Record.Prove(key, decision.Item.Spec)
 }
 
 // judgeShared is the failure of what belongs to no single interface; nil: it is as it should be, or nobody was to make it so.
@@ -104,7 +137,7 @@ func (r *round) judgeShared(ctx context.Context, v *view) *failure {
 		}
 
 		return nil
-	case r.set.Generation == work.Generation{}:
+	case r.set.Generation == work.Generation{} || r.Observe:
 		return nil
 	case tried == nil && ctx.Err() != nil:
 		return nil
@@ -123,31 +156,55 @@ func (r *round) judgeShared(ctx context.Context, v *view) *failure {
 }
 
 // judgeStanding says how the interfaces of the record stand that no item names. They are ready if the kernel shows exactly
-// what was last proved of them.
+// what was last proved of them, and nobody wants them to go.
 func (r *round) judgeStanding(v *view) []work.Result {
 	var results []work.Result
-	for _, each := range r.Record.Interfaces() {
-		key := plan.Key{MAC: each.MAC}
-		if slices.ContainsFunc(r.set.Items, func(item work.Item) bool { return item.Key == key }) {
-			continue
+	releases := map[string]plan.Release{}
+	for _, release := range r.releases() {
+		releases[release.MAC] = release
+	}
+	for _, card := range r.Record.Cards() {
+		for _, one := range card.Interfaces {
+			key := plan.Key{MAC: card.MAC, VLAN: one.VLAN}
+			if slices.ContainsFunc(r.set.Items, func(item work.Item) bool { return item.Key == key }) {
+				continue
+			}
+			decision, proved := v.standing[key]
+			result := work.Result{Key: key, Name: nameOf(card, one), Observed: v.observed(decision), Taken: true, Proved: one.Proved}
+			switch changes := decision.Changes; {
+			case slices.Contains(r.set.Removals, key):
+				r.judgeRemoval(releases[card.MAC], v, &result)
+			case !proved:
+				result.Problem = unverified("nothing was ever proved of it: it stays as it is until the table asks for something")
+			case decision.Obstacle != plan.None:
+				result.Problem = unverified(decision.Message)
+			case len(changes) > 0:
+				result.Problem = lacking(changes)
+			case decision.Item.Spec.Address.IsValid() && len(v.standingShared) > 0:
+				result.Problem = lacking(v.standingShared)
+			}
+			r.logResult(work.Item{Key: key}, result)
+			results = append(results, result)
 		}
-		decision, proved := v.standing[key]
-		result := work.Result{Key: key, Name: each.Name, Observed: v.observed(decision)}
-		switch changes := decision.Changes; {
-		case !proved:
-			result.Problem = unverified("nothing was ever proved of it: it stays as it is until the table asks for something")
-		case decision.Obstacle != plan.None:
-			result.Problem = unverified(decision.Message)
-		case len(changes) > 0:
-			result.Problem = lacking(changes)
-		case decision.Item.Spec.Address.IsValid() && len(v.standingShared) > 0:
-			result.Problem = lacking(v.standingShared)
-		}
-		r.logResult(work.Item{Key: key}, result)
-		results = append(results, result)
 	}
 
 	return results
+}
+
+// judgeRemoval says why an interface that should go is there still.
+func (r *round) judgeRemoval(release plan.Release, v *view, result *work.Result) {
+	if r.Observe {
+		changes := v.foreseen.Releases[release.MAC]
+		result.Problem, result.Planned = planned(changes), wordsOf(changes)
+
+		return
+	}
+	if f := r.retries.of(releaseSubject(release)); f != nil {
+		result.Problem, result.Attempts, result.NextRetry = f.problem, f.attempts, f.at
+
+		return
+	}
+	result.Problem = work.Problem{State: multinicv1.State_STATE_APPLYING, Message: "it is about to be removed"}
 }
 
 // unreadable says of each item and interface that nothing is known of it, since the kernel could not be read.
@@ -161,20 +218,22 @@ func (r *round) unreadable(ctx context.Context, err error) []work.Result {
 		}
 	}
 	results := map[plan.Key]work.Result{}
-	names := map[string]string{}
-	for _, each := range r.Record.Interfaces() {
-		key := plan.Key{MAC: each.MAC}
-		names[each.MAC] = each.Name
-		results[key] = work.Result{Key: key, Problem: f.problem, Name: each.Name, Attempts: f.attempts, NextRetry: f.at}
+	names := map[plan.Key]string{}
+	for _, card := range r.Record.Cards() {
+		for _, one := range card.Interfaces {
+			key := plan.Key{MAC: card.MAC, VLAN: one.VLAN}
+			names[key] = nameOf(card, one)
+			results[key] = work.Result{
+				Key: key, Problem: f.problem, Name: names[key], Attempts: f.attempts, NextRetry: f.at, Taken: true, Proved: one.Proved,
+			}
+		}
 	}
 	for _, item := range r.set.Items {
-		result := work.Result{Key: item.Key, Revision: item.Revision, Problem: f.problem, Attempts: f.attempts, NextRetry: f.at}
-		if item.Key.VLAN == 0 {
-			result.Name = names[item.Key.MAC]
-		}
+		result := work.Result{Key: item.Key, Revision: item.Revision, Problem: f.problem, Name: names[item.Key], Attempts: f.attempts, NextRetry: f.at}
 		if (item.Problem != work.Problem{}) {
 			result = work.Result{Key: item.Key, Revision: item.Revision, Problem: item.Problem, Name: result.Name}
 		}
+		result.Taken, result.Proved = r.isTaken(item.Key)
 		if r.attempts[item.Key] != nil {
 			r.logResult(item, result)
 		}
@@ -183,3 +242,6 @@ func (r *round) unreadable(ctx context.Context, err error) []work.Result {
 
 	return slices.SortedFunc(maps.Values(results), func(a, b work.Result) int { return work.CompareKeys(a.Key, b.Key) })
 }
+
+// nameOf is the name of an interface of a card.
+func nameOf(card record.Card, one record.Interface) string { return plan.NameOf(card.Name, one.VLAN) }

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"multinic.dev/executor/internal/plan"
+	"multinic.dev/executor/internal/transaction"
 	"multinic.dev/executor/internal/worker"
 )
 
@@ -36,7 +37,10 @@ type fakeKernel struct {
 	before func(plan.Change)
 }
 
-var _ worker.Kernel = &fakeKernel{}
+var (
+	_ worker.Kernel      = &fakeKernel{}
+	_ transaction.Kernel = &fakeKernel{}
+)
 
 // newFakeKernel has a bare card for each MAC: eth1, eth2 and so on, by the index.
 func newFakeKernel(macs ...string) *fakeKernel {
@@ -54,7 +58,29 @@ func newFakeKernel(macs ...string) *fakeKernel {
 
 func (k *fakeKernel) plugIn(mac string) {
 	index := len(k.has.Links) + 1
-	k.has.Links = append(k.has.Links, plan.Link{Index: index, Name: fmt.Sprintf("eth%d", index-1), MAC: mac, Kind: "veth", MTU: 1500})
+	settings := map[string]string{}
+	for _, setting := range plan.Settings() {
+		settings[setting.Path] = "0"
+		if setting.Value == "0" {
+			settings[setting.Path] = "1"
+		}
+	}
+	k.has.Links = append(k.has.Links, plan.Link{
+		Index: index, Name: fmt.Sprintf("eth%d", index-1), MAC: mac, Kind: "veth", MTU: 1500, Settings: settings,
+	})
+}
+
+// Settings are those of a link, whatever its name.
+func (k *fakeKernel) Settings(name string) (map[string]string, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, link := range k.has.Links {
+		if link.Name == name {
+			return maps.Clone(link.Settings), nil
+		}
+	}
+
+	return map[string]string{}, nil
 }
 
 // happen lets something happen that is none of the executor's doing.
@@ -90,6 +116,9 @@ func (k *fakeKernel) Read(ctx context.Context) (plan.Kernel, error) {
 	for i := range copied.Links {
 		copied.Links[i].Addresses = slices.Clone(copied.Links[i].Addresses)
 		copied.Links[i].Settings = maps.Clone(copied.Links[i].Settings)
+		if !plan.IsOurName(copied.Links[i].Name) {
+			copied.Links[i].Settings = nil
+		}
 	}
 
 	return copied, nil
@@ -128,17 +157,12 @@ func (k *fakeKernel) Apply(change plan.Change) error {
 func (k *fakeKernel) apply(change plan.Change) error {
 	switch c := change.(type) {
 	case plan.Rename:
-		return k.withLink(c.Link, func(link *plan.Link) {
-			link.Name = c.To
-			if _, ours := plan.Number(c.To); ours && link.Settings == nil {
-				link.Settings = map[string]string{}
-				for _, setting := range plan.Settings() {
-					link.Settings[setting.Path] = "0"
-				}
-			}
-		})
+		return k.withLink(c.Link, func(link *plan.Link) { link.Name = c.To })
 	case plan.SetUp:
 		return k.withLink(c.Link, func(link *plan.Link) { link.Up = true })
+	case plan.SetDown:
+		k.has.Routes = slices.DeleteFunc(k.has.Routes, func(r plan.Route) bool { return r.Link == c.Link })
+		return k.withLink(c.Link, func(link *plan.Link) { link.Up = false })
 	case plan.SetMTU:
 		return k.withLink(c.Link, func(link *plan.Link) { link.MTU = c.MTU })
 	case plan.Set:
@@ -150,9 +174,7 @@ func (k *fakeKernel) apply(change plan.Change) error {
 		words[2] = "%s"
 		k.has.Links[i].Settings[strings.Join(words, "/")] = c.Value
 	case plan.AddAddress:
-		address := c.Address
-		address.NoPrefixRoute = true
-		return k.withLink(c.Link, func(link *plan.Link) { link.Addresses = with(link.Addresses, address) })
+		return k.withLink(c.Link, func(link *plan.Link) { link.Addresses = with(link.Addresses, c.Address) })
 	case plan.RemoveAddress:
 		k.has.Routes = slices.DeleteFunc(k.has.Routes, func(r plan.Route) bool { return r.Source == c.Address.Prefix.Addr() })
 		return k.withLink(c.Link, func(link *plan.Link) {

@@ -14,7 +14,7 @@ import (
 	"multinic.dev/executor/internal/work"
 )
 
-func TestAnExecutorThatIsStoppedFinishesTheInterfaceInHandAndNoOther(t *testing.T) {
+func TestAnExecutorThatIsStoppedFinishesTheTransactionInHandAndBeginsNoOther(t *testing.T) {
 	play(t, []string{macA, macB}, func(b *bench) {
 		reached, goOn := make(chan struct{}), make(chan struct{})
 		b.kernel.before = func(change plan.Change) {
@@ -23,8 +23,9 @@ func TestAnExecutorThatIsStoppedFinishesTheInterfaceInHandAndNoOther(t *testing.
 				<-goOn
 			}
 		}
-		b.sets.Put(work.Set{Generation: work.Generation{Stream: 1, Number: 1}, Items: []work.Item{item(macA, "r1", "192.0.2.10/24"), item(macB, "r2", "")}})
+		b.sets.Put(work.Set{Generation: work.Generation{Stream: 1, Number: 1}, Items: []work.Item{item(macA, "r1", "192.0.2.10/24")}})
 		<-reached
+		b.sets.Put(work.Set{Generation: work.Generation{Stream: 1, Number: 2}, Items: []work.Item{item(macA, "r1", "192.0.2.10/24"), item(macB, "r2", "")}})
 		stopped := make(chan struct{})
 		go func() {
 			defer close(stopped)
@@ -33,11 +34,11 @@ func TestAnExecutorThatIsStoppedFinishesTheInterfaceInHandAndNoOther(t *testing.
 		synctest.Wait()
 		close(goOn)
 		<-stopped
-		want := slices.Concat(theChanges(macA, "eth1", "multinic0", "192.0.2.10/24", "1835925504"), sharedRules())
+		want := together([]string{"claim " + macA + " multinic0"}, theChanges("eth1", "multinic0", "192.0.2.10/24", "1835925504"))
 		if got := b.kernel.took(); !slices.Equal(got, want) {
 			b.Errorf("done:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
-		if recorded := b.record.Interfaces(); len(recorded) != 1 || recorded[0].Proved == nil {
+		if recorded := b.record.Cards(); len(recorded) != 1 || recorded[0].Interfaces[0].Proved == nil {
 			b.Errorf("recorded: %+v", recorded)
 		}
 		b.expect("stream 0 generation 0") // Nothing was reported of it.

@@ -1,10 +1,11 @@
 package worker
 
 import (
+	"errors"
 	"fmt"
-	"strings"
 
 	"multinic.dev/executor/internal/plan"
+	"multinic.dev/executor/internal/transaction"
 	"multinic.dev/executor/internal/work"
 	multinicv1 "multinic.dev/proto/multinic/v1"
 )
@@ -27,16 +28,37 @@ func obstacleProblem(decision plan.Decision) work.Problem {
 		problem.Reason = multinicv1.Reason_REASON_SPEC_INVALID
 	case plan.SubnetConflict:
 		problem.Reason = multinicv1.Reason_REASON_SUBNET_CONFLICT
-	case plan.Unsupported:
-		problem.State, problem.Reason = multinicv1.State_STATE_UNSUPPORTED, multinicv1.Reason_REASON_SPEC_UNKNOWN
+	case plan.NameInUse:
+		problem.Reason = multinicv1.Reason_REASON_NAME_IN_USE
 	}
 
 	return problem
 }
 
-// applyProblem says that the kernel refused a change.
-func applyProblem(err error) work.Problem {
-	return work.Problem{State: multinicv1.State_STATE_FAILED, Reason: multinicv1.Reason_REASON_APPLY_FAILED, Message: err.Error()}
+// failureProblem words what failed in a transaction as the protocol does.
+func failureProblem(failure transaction.Failure) work.Problem {
+	problem := work.Problem{State: multinicv1.State_STATE_FAILED, Message: failure.Cause().Error()}
+	switch failure.Kind {
+	case transaction.Persist:
+		return persistProblem(failure.Cause())
+	case transaction.InUse:
+		problem.Reason = multinicv1.Reason_REASON_ADDRESS_IN_USE
+		problem.Message += ": give one of the two another address"
+	case transaction.Unverified:
+		problem.Reason = multinicv1.Reason_REASON_VERIFICATION_FAILED
+	case transaction.Guarded:
+		problem.Reason = multinicv1.Reason_REASON_UNDERLAY_LOST
+		if errors.Is(failure.Err, transaction.ErrPathChanged) {
+			problem.Reason = multinicv1.Reason_REASON_PATH_CHANGED
+		}
+	case transaction.Refused, transaction.Unfinished:
+		problem.Reason = multinicv1.Reason_REASON_APPLY_FAILED
+	}
+	if errors.Is(failure.Err, plan.ErrNoVLANs) {
+		problem.State, problem.Reason = multinicv1.State_STATE_UNSUPPORTED, multinicv1.Reason_REASON_VLAN_UNSUPPORTED
+	}
+
+	return problem
 }
 
 // persistProblem says that the record could not be written.
@@ -48,17 +70,14 @@ func persistProblem(err error) work.Problem {
 }
 
 // lacking says that the kernel is not what it should be, by what would make it so.
-func lacking(changes []plan.Change) work.Problem {
-	const most = 5 // Whoever reads it needs the kind of the trouble, not all of it.
-	var words []string
-	for _, change := range changes[:min(len(changes), most)] {
-		words = append(words, change.String())
-	}
-	if more := len(changes) - most; more > 0 {
-		words = append(words, fmt.Sprintf("%d more", more))
-	}
+func lacking(changes []plan.Change) work.Problem { return unverified(transaction.Lacking(changes)) }
 
-	return unverified("the kernel still lacks: " + strings.Join(words, "; "))
+// planned says what would be done, were the executor not to observe alone.
+func planned(changes []plan.Change) work.Problem {
+	return work.Problem{
+		State:   multinicv1.State_STATE_PLANNED,
+		Message: fmt.Sprintf("%d changes would be made, and are not: this executor only observes (--mode=observe)", len(changes)),
+	}
 }
 
 // unverified says that the kernel was not seen to be what it should be.

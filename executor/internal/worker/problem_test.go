@@ -10,9 +10,8 @@ import (
 
 func TestEachObstacleHasItsStateAndReason(t *testing.T) {
 	const (
-		waiting     = multinicv1.State_STATE_WAITING_FOR_LINK
-		refused     = multinicv1.State_STATE_REFUSED
-		unsupported = multinicv1.State_STATE_UNSUPPORTED
+		waiting = multinicv1.State_STATE_WAITING_FOR_LINK
+		refused = multinicv1.State_STATE_REFUSED
 	)
 	for obstacle, want := range map[plan.Obstacle]work.Problem{
 		plan.None:           {},
@@ -22,7 +21,7 @@ func TestEachObstacleHasItsStateAndReason(t *testing.T) {
 		plan.NoFreeName:     {State: refused, Reason: multinicv1.Reason_REASON_NO_FREE_NAME, Message: "why"},
 		plan.SpecInvalid:    {State: refused, Reason: multinicv1.Reason_REASON_SPEC_INVALID, Message: "why"},
 		plan.SubnetConflict: {State: refused, Reason: multinicv1.Reason_REASON_SUBNET_CONFLICT, Message: "why"},
-		plan.Unsupported:    {State: unsupported, Reason: multinicv1.Reason_REASON_SPEC_UNKNOWN, Message: "why"},
+		plan.NameInUse:      {State: refused, Reason: multinicv1.Reason_REASON_NAME_IN_USE, Message: "why"},
 	} {
 		if got := obstacleProblem(plan.Decision{Obstacle: obstacle, Message: "why"}); got != want {
 			t.Errorf("obstacle %d: %+v, want %+v", obstacle, got, want)

@@ -78,6 +78,12 @@ func (r *retries) failed(s subject, problem work.Problem, now time.Time) *failur
 	return f
 }
 
+// forgetAll makes every next failure a first one, and lets everything be tried now.
+func (r *retries) forgetAll() {
+	clear(r.failures)
+	clear(r.repairs.made)
+}
+
 // forget makes the next failure under a key a first one.
 func (r *retries) forget(key plan.Key) { delete(r.failures, key) }
 
@@ -100,7 +106,7 @@ func (r *retries) keep(set work.Set) {
 		wanted[item.Key] = true
 	}
 	for key := range r.failures {
-		if !wanted[key] {
+		if !wanted[key] && key != releaseKey(key.MAC) {
 			r.forget(key)
 		}
 	}

@@ -5,13 +5,11 @@ import (
 	"reflect"
 	"time"
 
+	"go.uber.org/zap"
+
 	"multinic.dev/executor/internal/plan"
 	"multinic.dev/executor/internal/work"
 )
-
-// passes is how often a round changes the kernel before it gives up: a kernel does more at a change than it was told, which
-// a second pass puts right; what a third does not is put there again by somebody else.
-const passes = 3
 
 // round is one time that the kernel is read, made what a set asks for, and read again.
 type round struct {
@@ -27,22 +25,30 @@ type round struct {
 // attempt is what was tried for an item in one round.
 type attempt struct {
 	began time.Time
-	// problem is why not all changes were made, and no further one will be; zero: all were made.
+	// problem is why the card was put back, and why nothing more is done for the item in this round; zero: it was not.
 	problem work.Problem
+	// removal says that something was to be taken away.
+	removal bool
 }
 
-// round works through one round and publishes what there is then, if it is news. When ctx ends meanwhile, the interface in
-// hand is finished, what was finished is proved and recorded, no other is begun, and nothing is published.
+// round works through one round and publishes what there is then, if it is news. When ctx ends meanwhile, the transaction in
+// hand is finished, no other is begun, and nothing is published.
 func (w *Worker) round(ctx context.Context) {
 	set, _ := w.Sets.Get()
 	w.retries.keep(set)
+	if asked := (work.Generation{Stream: set.Generation.Stream, Number: set.Retry}); set.Retry > 0 && asked != w.asked {
+		w.asked = asked
+		w.retries.forgetAll()
+		w.Log.Info("an operator asks for another try", zap.Uint64("generation", set.Retry))
+	}
 	r := &round{Worker: w, set: set, now: time.Now(), attempts: map[plan.Key]*attempt{}}
 	view, err := w.look(ctx, set)
-	for pass := 0; pass < passes && err == nil && r.activate(ctx, view); pass++ {
-		view, err = w.look(context.WithoutCancel(ctx), set)
-	}
-	if len(r.attempts) > 0 {
+	if err == nil && r.act(ctx, view) {
 		w.Meter.Activated(time.Since(r.now))
+		view, err = w.look(context.WithoutCancel(ctx), set) // What was changed is judged.
+	}
+	if err == nil && w.Observe {
+		view.foreseen, err = w.Transactions.Foresee(ctx, planItems(set), r.releases())
 	}
 	var results []work.Result
 	if err != nil {

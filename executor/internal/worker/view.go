@@ -3,8 +3,10 @@ package worker
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"multinic.dev/executor/internal/plan"
+	"multinic.dev/executor/internal/record"
 	"multinic.dev/executor/internal/work"
 )
 
@@ -18,6 +20,8 @@ type view struct {
 	// standing are the decisions on the interfaces of the record that are not in wanted, as if what was last proved of them
 	// were asked for. They are looked at, and never carried out.
 	standing map[plan.Key]plan.Decision
+	// foreseen is what would be done; only where the executor observes.
+	foreseen plan.Foreseen
 	// standingShared is to standing what shared is to wanted.
 	standingShared []plan.Change
 }
@@ -28,31 +32,25 @@ func (w *Worker) look(ctx context.Context, set work.Set) (*view, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read what the kernel has: %w", err)
 	}
-	claims := map[string]string{}
-	for _, each := range w.Record.Interfaces() {
-		claims[each.MAC] = each.Name
-	}
+	cards := w.Record.Cards()
+	claims := record.Claims(cards)
 	v := &view{kernel: kernel}
-	var items []plan.Item
-	for _, item := range set.Items {
-		if (item.Problem == work.Problem{}) {
-			items = append(items, plan.Item{Key: item.Key, Spec: item.Spec})
+	v.wanted, v.shared = decide(planItems(set), claims, kernel)
+	var standing []plan.Item
+	for _, card := range cards {
+		for _, one := range card.Interfaces {
+			key := plan.Key{MAC: card.MAC, VLAN: one.VLAN}
+			if _, wanted := v.wanted[key]; !wanted && one.Proved != nil {
+				standing = append(standing, plan.Item{Key: key, Spec: *one.Proved})
+			}
 		}
 	}
-	v.wanted, v.shared = decide(items, claims, kernel)
-	items = nil
-	for _, each := range w.Record.Interfaces() {
-		key := plan.Key{MAC: each.MAC}
-		if _, wanted := v.wanted[key]; !wanted && each.Proved != nil {
-			items = append(items, plan.Item{Key: key, Spec: *each.Proved})
-		}
-	}
-	v.standing, v.standingShared = decide(items, claims, kernel)
+	v.standing, v.standingShared = decide(standing, claims, kernel)
 
 	return v, nil
 }
 
-func decide(items []plan.Item, claims map[string]string, kernel plan.Kernel) (map[plan.Key]plan.Decision, []plan.Change) {
+func decide(items []plan.Item, claims plan.Claims, kernel plan.Kernel) (map[plan.Key]plan.Decision, []plan.Change) {
 	made := plan.Decide(items, claims, kernel)
 	decisions := make(map[plan.Key]plan.Decision, len(made.Decisions))
 	for _, decision := range made.Decisions {
@@ -60,6 +58,30 @@ func decide(items []plan.Item, claims map[string]string, kernel plan.Kernel) (ma
 	}
 
 	return decisions, made.Shared
+}
+
+// was is what a card is now, before it is multinic's.
+func (v *view) was(card int, boot string) record.Was {
+	for _, link := range v.kernel.Links {
+		if link.Index == card {
+			return record.Was{
+				Original: plan.Original{Name: link.Name, Up: link.Up, MTU: link.MTU, Settings: link.Settings}, Link: card, Boot: boot,
+			}
+		}
+	}
+
+	return record.Was{Boot: boot}
+}
+
+// foreseenFor are the changes that would be made for an item, with those of what belongs to no single interface where the item
+// needs them.
+func (v *view) foreseenFor(item work.Item) []plan.Change {
+	changes := slices.Clone(v.foreseen.Items[item.Key])
+	if item.Spec.Address.IsValid() {
+		changes = append(changes, v.foreseen.Shared...)
+	}
+
+	return changes
 }
 
 // observed is what the kernel has of a decision's link; nil where there is none.

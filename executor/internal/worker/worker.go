@@ -20,21 +20,19 @@ import (
 type Kernel interface {
 	// Read reads what the kernel has.
 	Read(ctx context.Context) (plan.Kernel, error)
-	// Apply makes one change. What is so already is no error. An error says what was attempted, and why the kernel refused.
-	Apply(change plan.Change) error
 	// Watch calls wake once at first, and whenever something may have changed since that Read would show and a plan could
 	// depend on. It returns nil when ctx ends, and an error when it cannot listen any more. Wake does not block.
 	Watch(ctx context.Context, wake func()) error
 }
 
-// Record is what outlives the executor: which card has which name, and what was last proved of it.
+// Record is what outlives the executor: which card has which name, and what was last proved of its interfaces.
 type Record interface {
-	// Interfaces returns a copy of all of it, ordered by MAC.
-	Interfaces() []record.Interface
-	// Claim writes down that a card gets a name. The same again costs nothing.
-	Claim(mac, name string) error
-	// Prove writes down what the kernel was seen to be for a claimed card. The same again costs nothing.
-	Prove(mac string, spec plan.Spec) error
+	// Cards returns a copy of all of it, ordered by MAC.
+	Cards() []record.Card
+	// Claim writes down that a card gets a name and has an interface. The same again costs nothing.
+	Claim(key plan.Key, name string, was record.Was) error
+	// Prove writes down what the kernel was seen to be for a claimed interface. The same again costs nothing.
+	Prove(key plan.Key, spec plan.Spec) error
 }
 
 // Meter counts what the worker does.
@@ -49,8 +47,13 @@ type Meter interface {
 
 // Config is what a Worker is made of. All of it must be set.
 type Config struct {
-	Kernel Kernel
-	Record Record
+	Kernel       Kernel
+	Record       Record
+	Transactions Transactions
+	// Observe says that nothing is changed, in the kernel or on the disk: what would be done is reported.
+	Observe bool
+	// Boot is the id of the machine's boot.
+	Boot string
 	// Sets is where the newest WorkSet comes from. Nobody else may take from it.
 	Sets *latest.Value[work.Set]
 	// Reports is where each new report goes.
@@ -70,6 +73,8 @@ type Worker struct {
 	// reported is the newest report, published that there was one.
 	reported  work.Report
 	published bool
+	// asked is the newest generation by which an operator asked for another try.
+	asked work.Generation
 
 	woken chan struct{}
 	alive chan struct{}
@@ -88,7 +93,8 @@ func New(config Config) *Worker {
 // in many. Long enough to take them in one round, short enough that nobody waits for it.
 const settle = 50 * time.Millisecond
 
-// Run works in rounds until ctx ends; then it finishes the interface in hand and returns nil. An error says that the kernel
+// Run puts back what a killed executor has left, and works in rounds until ctx ends; then it finishes the transaction in hand and
+// returns nil. An error says that the kernel
 // no longer tells of its changes, without which nothing that Run reports would stay true.
 func (w *Worker) Run(ctx context.Context) error {
 	defer close(w.ended)
@@ -97,6 +103,12 @@ func (w *Worker) Run(ctx context.Context) error {
 	deaf := make(chan error, 1)
 	watch.Go(func() { deaf <- w.Kernel.Watch(ctx, w.wake) })
 
+	if !w.Observe {
+		// What a transaction has left is put back before anything is said of the node. If it cannot be, the next one tries.
+		if err := w.Transactions.Recover(ctx); err != nil {
+			w.Log.Error("what a transaction has left could not be put back yet", zap.Error(err))
+		}
+	}
 	timer := time.NewTimer(0) // The first round reports what there is already.
 	defer timer.Stop()
 	due := time.Now()

@@ -1,0 +1,58 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"multinic.dev/executor/internal/plan"
+	"multinic.dev/executor/internal/record"
+	"multinic.dev/executor/internal/transaction"
+)
+
+// Transactions are what makes changes; see transaction.Transactor.
+type Transactions interface {
+	Recover(ctx context.Context) error
+	Make(ctx context.Context, items []plan.Item, due func(plan.Decision) bool, shared func([]plan.Change) bool) transaction.Failures
+	Release(ctx context.Context, releases []plan.Release) transaction.Failures
+}
+
+// Cleanup gives back all cards of the record, as they were before they were multinic's: name, MTU, settings, and up if they were
+// up. It writes a line for each. No executor may run meanwhile. What was not done is an error that says so; Cleanup can be called
+// again.
+func Cleanup(ctx context.Context, out io.Writer, cards []record.Card, transactions Transactions) error {
+	if err := transactions.Recover(ctx); err != nil {
+		return fmt.Errorf("put back what a killed executor has left: %w", err)
+	}
+	var releases []plan.Release
+	for _, card := range cards {
+		release := plan.Release{MAC: card.MAC, Whole: true, KeepUp: true}
+		if card.Was != nil {
+			release.Original = &card.Was.Original
+		}
+		for _, one := range card.Interfaces {
+			release.VLANs = append(release.VLANs, one.VLAN)
+		}
+		releases = append(releases, release)
+	}
+	failures := transactions.Release(ctx, releases)
+	var err error
+	for _, card := range cards {
+		if failure, failed := failures.Of(plan.Key{MAC: card.MAC}); failed {
+			err = errors.Join(err, fmt.Errorf("give back %s (%s): %w", card.Name, card.MAC, failure.Cause()))
+
+			continue
+		}
+		if _, failed := fmt.Fprintf(out, "%s (%s) is given back\n", card.Name, card.MAC); failed != nil {
+			err = errors.Join(err, failed)
+		}
+	}
+	// The rules for traffic that is bound to no address go with the last interface.
+	shared := transactions.Make(ctx, nil, func(plan.Decision) bool { return false }, func([]plan.Change) bool { return true })
+	for _, failure := range shared {
+		err = errors.Join(err, failure.Cause())
+	}
+
+	return err
+}

@@ -1,0 +1,124 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Original is what a card was before it became multinic's.
+type Original struct {
+	Name string `json:"name"`
+	Up   bool   `json:"up"`
+	// MTU is in bytes.
+	MTU int `json:"mtu"`
+	// Settings are those of Settings() that the card had, by their Path.
+	Settings map[string]string `json:"settings,omitempty"`
+}
+
+// Release is what a card gives up.
+type Release struct {
+	MAC string
+	// VLANs are the interfaces that go, 0 being the untagged one.
+	VLANs []int
+	// Whole says that none of the card's interfaces stays: then it also gets back the name, the MTU and the settings that it
+	// had, and goes down.
+	Whole bool
+	// Original is what the card was; nil: that is not known, and a card that is given up whole keeps its MTU and settings.
+	Original *Original
+	// KeepUp says that a card that was up before it became multinic's is left up.
+	KeepUp bool
+}
+
+// Releases plans what must change so that nothing is left of the interfaces of a release. The links of the card must have
+// their Settings, whatever their names. What the rest of the claims have stays. As with Decide, a plan without a change is
+// the proof.
+func Releases(release Release, claims Claims, kernel Kernel) []Change {
+	d := decider{claims: claims, kernel: kernel, names: map[int]string{}, removed: map[Rule]bool{}}
+	for _, link := range kernel.Links {
+		d.names[link.Index] = link.Name
+	}
+	card := Link{}
+	if found := d.candidates(release.MAC); len(found) == 1 {
+		card = found[0]
+	}
+	var changes []Change
+	for _, vlan := range slices.Sorted(slices.Values(release.VLANs)) {
+		itself := Decision{Item: Item{Key: Key{MAC: release.MAC, VLAN: vlan}}, Card: card.Index, Link: card.Index}
+		itself.setName(claims[release.MAC].Name)
+		if vlan != 0 {
+			itself.Link = d.vlanOn(card.Index, vlan)
+		}
+		changes = append(changes, d.leave(&itself)...)
+		if vlan != 0 && itself.Link != 0 {
+			changes = append(changes, RemoveVLAN{itself.Link, d.names[itself.Link]})
+		}
+	}
+	if release.Whole && card.Index != 0 {
+		changes = append(changes, d.giveBack(card, release)...)
+	}
+	return changes
+}
+
+// vlanOn is the index of the VLAN on a card; 0: there is none.
+func (d *decider) vlanOn(card, vlan int) int {
+	for _, link := range d.kernel.Links {
+		if link.Kind == kindVLAN && link.Lower == card && link.VLAN == vlan && card != 0 {
+			return link.Index
+		}
+	}
+	return 0
+}
+
+// leave takes away all that an interface carries. Of one whose link is gone, only rules are left.
+func (d *decider) leave(decision *Decision) []Change {
+	if decision.Link != 0 {
+		return d.content(Spec{}, decision)
+	}
+	number, ours := Number(decision.NIC)
+	if !ours {
+		return nil
+	}
+	_, stale := d.rules(Spec{}, decision, place{number, decision.Item.Key.VLAN})
+	return d.removeRules(stale)
+}
+
+// giveBack makes a card what it was before it was multinic's. One that has no name of ours any more was given back already.
+func (d *decider) giveBack(card Link, release Release) []Change {
+	var changes []Change
+	original := release.Original
+	up := original != nil && original.Up && release.KeepUp
+	if card.Up && !up {
+		changes = append(changes, SetDown{card.Index, card.Name})
+	}
+	if original != nil {
+		if card.MTU != original.MTU && original.MTU != 0 {
+			changes = append(changes, SetMTU{card.Index, card.Name, original.MTU})
+		}
+		changes = append(changes, setBack(card.Settings, original.Settings, card.Name)...)
+	}
+	if _, ours := Number(card.Name); ours {
+		changes = append(changes, d.rename(card.Index, d.formerName(card, original)))
+	}
+	return changes
+}
+
+// formerName is the name that a card had, or, where another link bears it by now, one that no other can have.
+func (d *decider) formerName(card Link, original *Original) string {
+	if original == nil || original.Name == "" || IsOurName(original.Name) ||
+		slices.ContainsFunc(d.kernel.Links, func(l Link) bool { return l.Name == original.Name && l.Index != card.Index }) {
+		return aside(card.Index)
+	}
+	return original.Name
+}
+
+// setBack gives settings the values that they had; name is the link's.
+func setBack(has, had map[string]string, name string) []Change {
+	var changes []Change
+	for _, setting := range Settings() {
+		value, there := had[setting.Path]
+		if is, known := has[setting.Path]; there && known && is != value {
+			changes = append(changes, Set{fmt.Sprintf(setting.Path, name), value})
+		}
+	}
+	return changes
+}

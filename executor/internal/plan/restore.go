@@ -1,0 +1,233 @@
+package plan
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// Former is what a card with its VLANs was at one time: all of it that Decide and Releases may change, but for what somebody
+// else has put into the card's own tables that leads nowhere or elsewhere as well.
+type Former struct {
+	MAC string `json:"mac"`
+	// Card is the index of the card; 0: there was none, or more than one.
+	Card int `json:"card"`
+	// Numbers are the N of the names multinicN that it had or was to get; their tables are its own.
+	Numbers []int `json:"numbers"`
+	// Links are the card and the VLANs of multinic's on it, with their settings.
+	Links []Link `json:"links"`
+	// Routes are those on Links alone, in whatever table.
+	Routes []Route `json:"routes"`
+	// Rules are those into its own tables, and those of its addresses.
+	Rules []Rule `json:"rules"`
+}
+
+// FormerOf says what a card is now. Names are those that it has, or is to get, on disk. The links of the card must have their
+// Settings, whatever their names.
+func FormerOf(mac string, names []string, kernel Kernel) Former {
+	former := Former{MAC: mac}
+	if found := candidates(kernel, mac); len(found) == 1 {
+		former.Card = found[0].Index
+		names = append(slices.Clone(names), found[0].Name)
+	}
+	for _, name := range names {
+		if number, ours := Number(name); ours && !slices.Contains(former.Numbers, number) {
+			former.Numbers = append(former.Numbers, number)
+		}
+	}
+	former.Links = former.linksIn(kernel)
+	former.Routes = former.routesIn(kernel)
+	former.Rules = former.rulesIn(kernel, former.addresses())
+	return former
+}
+
+// linksIn are the card and the VLANs of multinic's on it. Those that stand on it under other names are somebody else's, unless
+// they were ours before.
+func (f Former) linksIn(kernel Kernel) []Link {
+	var links []Link
+	for _, link := range kernel.Links {
+		isCard := link.Index == f.Card && link.MAC == f.MAC
+		wasOurs := slices.ContainsFunc(f.Links, func(l Link) bool { return l.Kind == kindVLAN && l.VLAN == link.VLAN })
+		if f.Card != 0 && (isCard || link.Kind == kindVLAN && link.Lower == f.Card && (wasOurs || IsOurName(link.Name))) {
+			links = append(links, link)
+		}
+	}
+	return links
+}
+
+func (f Former) routesIn(kernel Kernel) []Route {
+	var routes []Route
+	links := f.linksIn(kernel)
+	for _, route := range kernel.Routes {
+		if !route.Multipath && slices.ContainsFunc(links, func(l Link) bool { return l.Index == route.Link }) {
+			routes = append(routes, route)
+		}
+	}
+	return routes
+}
+
+func (f Former) isOwn(table int) bool {
+	return slices.ContainsFunc(f.Numbers, func(number int) bool { return isOfNIC(table, number) })
+}
+
+// addresses are the IPv4 addresses of the links.
+func (f Former) addresses() []netip.Addr {
+	var all []netip.Addr
+	for _, link := range f.Links {
+		for _, address := range link.Addresses {
+			all = append(all, address.Prefix.Addr())
+		}
+	}
+	return all
+}
+
+// rulesIn are the rules into its own tables, and those of multinic's from given addresses.
+func (f Former) rulesIn(kernel Kernel, from []netip.Addr) []Rule {
+	var rules []Rule
+	for _, rule := range kernel.Rules {
+		isOurs := rule.Protocol == Protocol && isAnInterfaces(rule.Preference)
+		if !rule.Other && (f.isOwn(rule.Table) || isOurs && slices.Contains(from, fromAddress(rule))) {
+			rules = append(rules, rule)
+		}
+	}
+	return rules
+}
+
+// Restore plans what must change so that a card is again what it was. The links of the card must have their Settings, whatever
+// their names. A kernel does more at a change than it was told, so several plans may be needed; one without a change says that
+// all is as it was. Of a card that is gone, or another one by now, only the rules can be put back.
+func (f Former) Restore(kernel Kernel) []Change {
+	now := f
+	now.Links = f.linksIn(kernel)
+	is := now.rulesIn(kernel, append(f.addresses(), now.addresses()...))
+	missing, surplus := compare(f.Rules, is, func(Rule) bool { return true })
+	var changes []Change
+	for _, rule := range surplus {
+		changes = append(changes, RemoveRule{rule})
+	}
+	if len(now.Links) > 0 && len(f.Links) > 0 {
+		changes = append(changes, f.restoreLinks(now.Links, kernel)...)
+	}
+	return append(changes, addRules(missing)...)
+}
+
+// restoreLinks puts the links back, but for the rules.
+func (f Former) restoreLinks(now []Link, kernel Kernel) []Change {
+	var changes []Change
+	names := map[int]string{}
+	for _, link := range now {
+		i := slices.IndexFunc(f.Links, func(l Link) bool { return l.isSameAs(link) })
+		if i < 0 {
+			changes = append(changes, RemoveVLAN{link.Index, link.Name})
+			continue
+		}
+		names[link.Index] = link.Name
+		name := f.Links[i].Name
+		if name == link.Name {
+			continue
+		}
+		if slices.ContainsFunc(kernel.Links, func(l Link) bool { return l.Name == name && l.Index != link.Index }) {
+			name = aside(link.Index)
+		}
+		if name != link.Name {
+			changes = append(changes, Rename{link.Index, link.Name, name})
+			names[link.Index] = name
+		}
+	}
+	indices := map[int]int{} // of the links now, by what they were
+	for _, was := range f.Links {
+		i := slices.IndexFunc(now, was.isSameAs)
+		if i < 0 {
+			changes = append(changes, AddVLAN{f.Card, names[f.Card], was.Name, was.VLAN})
+			continue
+		}
+		indices[was.Index] = now[i].Index
+		changes = append(changes, was.restore(now[i], names[now[i].Index])...)
+	}
+	return append(changes, f.restoreRoutes(indices, names, kernel)...)
+}
+
+// isSameAs says whether two links of one card, at two times, are the same: the card itself, or the same VLAN.
+func (l Link) isSameAs(other Link) bool {
+	return l.Kind == kindVLAN && other.Kind == kindVLAN && l.VLAN == other.VLAN || l.Kind != kindVLAN && l.Index == other.Index
+}
+
+// restore makes a link what it was, but for its name and its routes.
+func (l Link) restore(now Link, name string) []Change {
+	var changes []Change
+	if now.MTU != l.MTU {
+		changes = append(changes, SetMTU{now.Index, name, l.MTU})
+	}
+	changes = append(changes, setBack(now.Settings, l.Settings, name)...)
+	counts := func(a Address) bool { return a.Prefix.Addr().Is4() || !a.LinkLocal }
+	missing, surplus := compare(l.Addresses, now.Addresses, counts)
+	for _, address := range surplus {
+		changes = append(changes, RemoveAddress{now.Index, name, address})
+	}
+	switch {
+	case l.Up && !now.Up:
+		changes = append(changes, SetUp{now.Index, name})
+	case !l.Up && now.Up:
+		changes = append(changes, SetDown{now.Index, name})
+	}
+	for _, address := range missing {
+		if counts(address) {
+			changes = append(changes, AddAddress{now.Index, name, address})
+		}
+	}
+	return changes
+}
+
+// restoreRoutes puts back the routes on links that are there. Those that the kernel makes for addresses come and go with them.
+func (f Former) restoreRoutes(indices map[int]int, names map[int]string, kernel Kernel) []Change {
+	byHand := func(r Route) bool { return r.Protocol != protocolKernel }
+	var were []Route
+	for _, route := range f.Routes {
+		if index, there := indices[route.Link]; there && byHand(route) {
+			route.Link = index
+			were = append(were, route)
+		}
+	}
+	now := f
+	missing, surplus := compare(were, now.routesIn(kernel), byHand)
+	var changes []Change
+	for _, route := range surplus {
+		givesWay := slices.ContainsFunc(missing, func(m Route) bool {
+			return m.Table == route.Table && m.To == route.To && m.Metric == route.Metric
+		})
+		if !givesWay {
+			changes = append(changes, RemoveRoute{route, names[route.Link]})
+		}
+	}
+	// A gateway must be near before a route leads to it.
+	slices.SortStableFunc(missing, func(a, b Route) int {
+		switch {
+		case a.Via.IsValid() == b.Via.IsValid():
+			return 0
+		case b.Via.IsValid():
+			return -1
+		}
+		return 1
+	})
+	for _, route := range missing {
+		changes = append(changes, AddRoute{route, names[route.Link]})
+	}
+	return changes
+}
+
+// Needs says whether something that a card had, an address or its name, is another's now, so that it cannot get it back while
+// the other stays as it is.
+func (f Former) Needs(now Former) bool {
+	for _, link := range f.Links {
+		for _, other := range now.Links {
+			if link.Index == f.Card && other.Index == now.Card && link.Name == other.Name {
+				return true
+			}
+			for _, address := range link.Addresses {
+				if address.Prefix.Addr().Is4() && other.hasAddress(address.Prefix.Addr()) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,145 @@
+package transaction
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"multinic.dev/executor/internal/plan"
+	"multinic.dev/executor/internal/record"
+)
+
+// Make changes the cards of items so that the kernel is what the items ask for that are due, and proves it; the others stay as
+// they are, but count in what is decided. Shared is asked whether changes of what belongs to no card may be made; it is not asked
+// when there are none. What nothing needs to change for is not touched and not proved. It returns what failed.
+func (t *Transactor) Make(
+	ctx context.Context, items []plan.Item, due func(decision plan.Decision) bool, shared func(changes []plan.Change) bool,
+) Failures {
+	kernel, err := t.Kernel.Read(ctx)
+	if err != nil {
+		failures := Failures{}
+		for _, item := range items {
+			failures[item.Key] = Failure{Kind: Unverified, Err: fmt.Errorf("read what the kernel has: %w", err)}
+		}
+		return failures
+	}
+	p := plan.Decide(items, record.Claims(t.Record.Cards()), kernel)
+	m := making{Transactor: t, items: items}
+	for _, decision := range p.Decisions {
+		if decision.Obstacle == plan.None && len(decision.Changes) > 0 && due(decision) {
+			m.chosen = append(m.chosen, decision)
+		}
+	}
+	m.shared = len(p.Shared) > 0 && shared(p.Shared) || len(p.Shared) == 0 && len(m.chosen) > 0
+	if len(m.chosen) == 0 && !m.shared {
+		return nil
+	}
+	g := goal{names: map[string]string{}, left: m.left, claim: m.claim, proved: m.proved}
+	for _, decision := range m.chosen {
+		g.names[decision.Item.Key.MAC] = decision.NIC
+	}
+	return t.transact(ctx, g)
+}
+
+// making is what Make does.
+type making struct {
+	*Transactor
+
+	items []plan.Item
+	// chosen are the first decisions on those that are made, and shared says that so is what belongs to no card.
+	chosen []plan.Decision
+	shared bool
+}
+
+func (m *making) left(kernel plan.Kernel, claims plan.Claims) (map[string][]step, []plan.Change) {
+	steps := map[string][]step{}
+	p := plan.Decide(m.items, claims, kernel)
+	for _, decision := range p.Decisions {
+		key := decision.Item.Key
+		isChosen := slices.ContainsFunc(m.chosen, func(d plan.Decision) bool { return d.Item.Key == key })
+		if decision.Obstacle != plan.None || !isChosen {
+			continue
+		}
+		for _, change := range decision.Changes {
+			// Those of the card stand in the decisions of its VLANs as well.
+			if !slices.ContainsFunc(steps[key.MAC], func(s step) bool { return s.change == change }) {
+				steps[key.MAC] = append(steps[key.MAC], step{key, change})
+			}
+		}
+	}
+	if !m.shared {
+		p.Shared = nil
+	}
+	return steps, p.Shared
+}
+
+func (m *making) claim(mac string, was record.Was) error {
+	return m.forEach(mac, func(decision plan.Decision) error { return m.Record.Claim(decision.Item.Key, decision.NIC, was) })
+}
+
+func (m *making) proved(mac string) error {
+	return m.forEach(mac, func(decision plan.Decision) error { return m.Record.Prove(decision.Item.Key, decision.Item.Spec) })
+}
+
+// forEach does something for each interface of a card that is made, until it fails.
+func (m *making) forEach(mac string, do func(decision plan.Decision) error) error {
+	for _, decision := range m.chosen {
+		if decision.Item.Key.MAC != mac {
+			continue
+		}
+		if err := do(decision); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Foresee says what Release and then Make would do, were all of it due, and does nothing.
+func (t *Transactor) Foresee(ctx context.Context, items []plan.Item, releases []plan.Release) (plan.Foreseen, error) {
+	var macs []string
+	for _, item := range items {
+		macs = append(macs, item.Key.MAC)
+	}
+	for _, release := range releases {
+		macs = append(macs, release.MAC)
+	}
+	kernel, err := t.readWhole(ctx, macs)
+	if err != nil {
+		return plan.Foreseen{}, err
+	}
+	return plan.Foresee(items, releases, record.Claims(t.Record.Cards()), kernel), nil
+}
+
+// Release takes away what cards give up, in the kernel and then in the record. A card without its link is only forgotten. It
+// returns what failed.
+func (t *Transactor) Release(ctx context.Context, releases []plan.Release) Failures {
+	g := goal{names: map[string]string{}}
+	byMAC := map[string]plan.Release{}
+	claims := record.Claims(t.Record.Cards())
+	for _, release := range releases {
+		byMAC[release.MAC] = release
+		g.names[release.MAC] = claims[release.MAC].Name
+	}
+	g.left = func(kernel plan.Kernel, claims plan.Claims) (map[string][]step, []plan.Change) {
+		steps := map[string][]step{}
+		for _, release := range releases {
+			for _, change := range plan.Releases(release, claims, kernel) {
+				steps[release.MAC] = append(steps[release.MAC], step{plan.Key{MAC: release.MAC, VLAN: wholeCard}, change})
+			}
+		}
+		return steps, nil
+	}
+	g.claim = func(string, record.Was) error { return nil }
+	g.proved = func(mac string) error { return t.Record.Release(mac, byMAC[mac].VLANs, byMAC[mac].Whole) }
+	failures := t.transact(ctx, g)
+	for mac, release := range byMAC {
+		if _, failed := failures.Of(plan.Key{MAC: mac}); failed {
+			continue
+		}
+		// Of a card that had nothing left to give up, too.
+		if err := t.Record.Release(mac, release.VLANs, release.Whole); err != nil {
+			failures[plan.Key{MAC: mac, VLAN: wholeCard}] = Failure{Kind: Persist, Err: err}
+		}
+	}
+	return failures
+}

@@ -1,0 +1,118 @@
+package transaction
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"go.uber.org/zap"
+
+	"multinic.dev/executor/internal/plan"
+	"multinic.dev/executor/internal/record"
+)
+
+// Recover puts back what a transaction has left that did not end: that of an executor which was killed, or one that could not
+// be put back before. It may be killed as well, and be called again, at any point. Without such a transaction it costs nothing.
+func (t *Transactor) Recover(ctx context.Context) error {
+	if !t.unfinished {
+		return nil
+	}
+	entry, err := t.Journal.Read()
+	if err != nil {
+		return err
+	}
+	if entry == nil {
+		t.unfinished = false
+		return nil
+	}
+	log := t.Log.With(zap.Int("cards", len(entry.Cards)))
+	switch {
+	case entry.Machine != t.Machine:
+		log.Warn("the journal is another machine's, from which this one was cloned: it is put away")
+	case entry.Boot != t.Boot:
+		log.Info("the node was restarted in the middle of a transaction: its record is put back")
+		for _, former := range entry.Cards {
+			if err := t.Record.Restore(former.MAC, entry.Record); err != nil {
+				return fmt.Errorf("put back the record of %s: %w", former.MAC, err)
+			}
+		}
+	default:
+		log.Warn("a transaction was left in the middle: rolling back")
+		if err := t.putBack(context.WithoutCancel(ctx), *entry); err != nil {
+			return err
+		}
+		log.Info("rolled back")
+	}
+	if err := t.Journal.End(); err != nil {
+		return err
+	}
+	t.unfinished = false
+	return nil
+}
+
+// putBack makes the cards of an entry what they were, in the kernel and then in the record.
+func (t *Transactor) putBack(ctx context.Context, entry Entry) error {
+	var macs []string
+	for _, former := range entry.Cards {
+		macs = append(macs, former.MAC)
+	}
+	var refused error
+	for pass := 0; ; pass++ {
+		kernel, err := t.readWhole(ctx, macs)
+		if err != nil {
+			return err
+		}
+		var left []plan.Change
+		for _, former := range entry.Cards {
+			left = append(left, former.Restore(kernel)...)
+		}
+		if len(left) == 0 {
+			break
+		}
+		if pass == passes {
+			return errors.Join(fmt.Errorf("put back what was: %s", Lacking(left)), refused)
+		}
+		refused = nil
+		for _, change := range left {
+			// What fails now may be possible in the next pass, once something else is back.
+			refused = errors.Join(refused, t.Kernel.Apply(change))
+		}
+	}
+	for _, mac := range macs {
+		if err := t.Record.Restore(mac, entry.Record); err != nil {
+			return fmt.Errorf("put back the record of %s: %w", mac, err)
+		}
+	}
+	return t.putBackShared(ctx)
+}
+
+// putBackShared makes what belongs to no card what the cards need that are there now.
+func (t *Transactor) putBackShared(ctx context.Context) error {
+	kernel, err := t.Kernel.Read(ctx)
+	if err != nil {
+		return fmt.Errorf("put back what was: %w", err)
+	}
+	for _, change := range plan.Shared(record.Claims(t.Record.Cards()), kernel) {
+		err = errors.Join(err, t.Kernel.Apply(change))
+	}
+	return err
+}
+
+// readWhole reads the kernel, with the settings of all links of some cards.
+func (t *Transactor) readWhole(ctx context.Context, macs []string) (plan.Kernel, error) {
+	kernel, err := t.Kernel.Read(ctx)
+	if err != nil {
+		return plan.Kernel{}, fmt.Errorf("read what the kernel has: %w", err)
+	}
+	for i := range kernel.Links {
+		link := &kernel.Links[i]
+		if link.Settings != nil || link.Loopback || !slices.Contains(macs, link.MAC) {
+			continue
+		}
+		if link.Settings, err = t.Kernel.Settings(link.Name); err != nil {
+			return plan.Kernel{}, fmt.Errorf("read what the kernel has: %w", err)
+		}
+	}
+	return kernel, nil
+}
