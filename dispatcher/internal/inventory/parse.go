@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"multinic.dev/dispatcher/internal/row"
 )
@@ -37,10 +38,21 @@ func (e *columnError) Error() string {
 	}
 	value := e.value
 	if len(value) > maxQuoted {
-		value = value[:maxQuoted] + "…"
+		value = beginning(value) + "…"
 	}
 
 	return fmt.Sprintf("%s %q: %s", e.column, value, e.problem)
+}
+
+// beginning is as much of a long value as a message repeats. It ends between two characters, or in the middle of what is none.
+func beginning(value string) string {
+	for end := maxQuoted; end > maxQuoted-utf8.UTFMax; end-- {
+		if utf8.RuneStart(value[end]) {
+			return value[:end]
+		}
+	}
+
+	return value[:maxQuoted]
 }
 
 // parse reads all columns of a row. The key is valid as soon as mac_address and vlan can be read, whatever the rest holds.
