@@ -49,6 +49,7 @@ func TestATypoInALiveRowLeavesItsNICAsItIs(t *testing.T) {
 		p.settled([]hostile{typo})
 		p.witness()
 		p.expectStanding(typo.want, before)
+		p.expectTakenBack()
 
 		healed := cells{}
 		for column := range typo.cells {
@@ -99,6 +100,12 @@ func (p *play) flag(id int64) string {
 	}
 
 	return got[0][0]
+}
+
+// expectTakenBack says that the live row's flag, which a typo has made false, becomes 0.
+func (p *play) expectTakenBack() {
+	p.Helper()
+	p.fleet.Until(func() bool { return p.flag(liveRow) == "0" }, func() string { return "the row says 1, and cannot be used" })
 }
 
 // expectStanding says that the kernel has been silent, and that all interfaces are there as they were, by the oracle and by what
