@@ -31,10 +31,11 @@ func touchesNothingForeign(t *rapid.T) {
 	if again := plan.Decide(items, claims, kernel); !reflect.DeepEqual(p, again) {
 		t.Errorf("decided\n%+v\nand then\n%+v", p, again)
 	}
-	if !reflect.DeepEqual(items, itemsBefore) || !maps.Equal(claims, claimsBefore) || !reflect.DeepEqual(kernel, kernelBefore) {
+	if !reflect.DeepEqual(items, itemsBefore) || !reflect.DeepEqual(claims, claimsBefore) || !reflect.DeepEqual(kernel, kernelBefore) {
 		t.Error("what was decided upon has been changed")
 	}
 	ours, names := map[int]bool{}, map[string]bool{"": true}
+	cards, named := map[int]string{}, map[string]bool{}
 	for i, decision := range p.Decisions {
 		if decision.Item != items[i] || (decision.Obstacle == plan.None) != (decision.Message == "") || decision.Obstacle != plan.None && len(decision.Changes) > 0 {
 			t.Errorf("decision %+v on %+v", decision, items[i])
@@ -46,10 +47,21 @@ func touchesNothingForeign(t *rapid.T) {
 		if decision.Obstacle != plan.None {
 			continue
 		}
-		if _, ok := plan.Number(decision.Name); !ok || ours[decision.Link] || names[decision.Name] || !canBe(kernel, claims, decision) {
-			t.Errorf("%d becomes %q for %+v in %+v", decision.Link, decision.Name, decision.Item, kernel.Links)
+		isVLAN := decision.Item.Key.VLAN != 0
+		twice := ours[decision.Link] && decision.Link != 0 && cards[decision.Link] != decision.Item.Key.MAC || named[decision.Name]
+		if _, ok := plan.Number(decision.NIC); !ok || twice || !canBe(kernel, claims, decision) || plan.NameOf(decision.NIC, decision.Item.Key.VLAN) != decision.Name {
+			t.Errorf("%d on %d becomes %q for %+v in %+v", decision.Link, decision.Card, decision.Name, decision.Item, kernel.Links)
 		}
-		ours[decision.Link], names[decision.Name] = true, true
+		if isVLAN && decision.Link != 0 && !isVLANOf(kernel, decision) {
+			t.Errorf("%d is not the VLAN of %+v in %+v", decision.Link, decision.Item, kernel.Links)
+		}
+		ours[decision.Link], ours[decision.Card], cards[decision.Card] = decision.Link != 0, true, decision.Item.Key.MAC
+		names[decision.Name], names[decision.NIC], named[decision.Name] = true, true, true
+	}
+	for _, link := range kernel.Links { // A VLAN that has the name of a wanted one, and another id, gives way.
+		if link.Kind == "vlan" && ours[link.Lower] && names[link.Name] {
+			ours[link.Index] = true
+		}
 	}
 	for _, change := range changesOf(p) {
 		if change.String() == "" || !isWithin(change, ours, names) {
@@ -60,14 +72,14 @@ func touchesNothingForeign(t *rapid.T) {
 
 // canBe says whether a link can be the NIC of a decision: it alone has the MAC, it belongs to no other link, and it is ours on disk
 // or bare.
-func canBe(kernel plan.Kernel, claims map[string]string, decision plan.Decision) bool {
+func canBe(kernel plan.Kernel, claims plan.Claims, decision plan.Decision) bool {
 	var found []plan.Link
 	for _, link := range kernel.Links {
 		if link.MAC == decision.Item.Key.MAC && !link.Loopback && (link.Kind == "" || link.Kind == "veth") {
 			found = append(found, link)
 		}
 	}
-	if len(found) != 1 || found[0].Index != decision.Link || found[0].Master != 0 {
+	if len(found) != 1 || found[0].Index != decision.Card || found[0].Master != 0 {
 		return false
 	}
 	if _, claimed := claims[decision.Item.Key.MAC]; claimed {
@@ -75,8 +87,15 @@ func canBe(kernel plan.Kernel, claims map[string]string, decision plan.Decision)
 	}
 
 	return !slices.ContainsFunc(found[0].Addresses, func(a plan.Address) bool { return !a.LinkLocal }) &&
-		!slices.ContainsFunc(kernel.Routes, func(r plan.Route) bool { return r.Link == decision.Link }) &&
-		!slices.ContainsFunc(kernel.Links, func(l plan.Link) bool { return l.Lower == decision.Link })
+		!slices.ContainsFunc(kernel.Routes, func(r plan.Route) bool { return r.Link == decision.Card }) &&
+		!slices.ContainsFunc(kernel.Links, func(l plan.Link) bool { return l.Lower == decision.Card })
+}
+
+// isVLANOf says whether a decision's link is the VLAN that it is for.
+func isVLANOf(kernel plan.Kernel, decision plan.Decision) bool {
+	return slices.ContainsFunc(kernel.Links, func(l plan.Link) bool {
+		return l.Index == decision.Link && l.Kind == "vlan" && l.Lower == decision.Card && l.VLAN == decision.Item.Key.VLAN
+	})
 }
 
 // isWithin says whether a change is of what is ours.
@@ -85,6 +104,10 @@ func isWithin(change plan.Change, ours map[int]bool, names map[string]bool) bool
 	case plan.Rename:
 		return ours[c.Link] && (names[c.To] || strings.HasPrefix(c.To, "multi-"))
 	case plan.SetUp:
+		return ours[c.Link] && names[c.Name]
+	case plan.AddVLAN:
+		return ours[c.Card] && names[c.CardName] && names[c.Name]
+	case plan.RemoveVLAN:
 		return ours[c.Link] && names[c.Name]
 	case plan.SetMTU:
 		return ours[c.Link] && names[c.Name]
@@ -167,7 +190,7 @@ func anyItems(t *rapid.T) []plan.Item {
 	for range rapid.IntRange(0, 5).Draw(t, "items") {
 		item := plan.Item{Key: plan.Key{MAC: anyMAC(t)}, Spec: usual(t)}
 		if rapid.IntRange(0, 4).Draw(t, "odd") == 0 {
-			item.Key.VLAN = oneOf(t, "vlan", 0, 7, 4095, -1)
+			item.Key.VLAN = oneOf(t, "vlan", 0, 7, 7, 4095, -1)
 			item.Spec = plan.Spec{Address: anyPrefix(t), Gateway: anyAddress(t), MTU: oneOf(t, "mtu", 0, 68, 1500, 65536, -1)}
 		}
 		items = append(items, item)
@@ -177,12 +200,12 @@ func anyItems(t *rapid.T) []plan.Item {
 }
 
 // anyClaims are what the state file can have: no two NICs share a name there.
-func anyClaims(t *rapid.T) map[string]string {
-	claims := map[string]string{}
+func anyClaims(t *rapid.T) plan.Claims {
+	claims := plan.Claims{}
 	names := rapid.Permutation([]string{"multinic0", "multinic1", "multinic9", "multinic10", "eth0", ""}).Draw(t, "claimed names")
 	for i, mac := range anyMACs() {
 		if rapid.Bool().Draw(t, "claimed") {
-			claims[mac] = names[i]
+			claims[mac] = plan.Claim{Name: names[i], VLANs: oneOf(t, "vlans", []int{0}, []int{0}, []int{7}, []int{0, 7}, nil)}
 		}
 	}
 
@@ -200,6 +223,12 @@ func anyKernel(t *rapid.T) plan.Kernel {
 		}
 		if rapid.IntRange(0, 4).Draw(t, "twice") == 0 {
 			link.MAC = anyMAC(t)
+		}
+		if link.Kind == "vlan" {
+			link.VLAN = oneOf(t, "id", 7, 8)
+			if rapid.Bool().Draw(t, "on a card") && i > 0 {
+				link.Lower, link.MAC = 1, kernel.Links[0].MAC
+			}
 		}
 		for range max(0, rapid.IntRange(-3, 3).Draw(t, "addresses")) {
 			prefix := usual(t).Address

@@ -1,6 +1,9 @@
 package wire
 
 import (
+	"strings"
+	"unicode"
+
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"multinic.dev/executor/internal/plan"
@@ -33,9 +36,9 @@ func FromReport(report work.Report, stream uint64, facts *multinicv1.NodeFacts) 
 func fromResult(result work.Result) *multinicv1.WorkResult {
 	message := &multinicv1.WorkResult{
 		Key:      &multinicv1.Key{MacAddress: result.Key.MAC, VlanId: uint32(result.Key.VLAN)},
-		Revision: result.Revision, State: result.State(), Reason: result.Problem.Reason, Message: result.Problem.Message,
+		Revision: result.Revision, State: result.State(), Reason: result.Problem.Reason, Message: printable(result.Problem.Message),
 		InterfaceName: result.Name, Observed: fromObserved(result.Observed), Attempts: result.Attempts,
-		Taken: result.Taken, Proved: fromSpec(result.Proved), Planned: result.Planned,
+		Taken: result.Taken, Proved: fromSpec(result.Proved), Planned: allPrintable(result.Planned),
 	}
 	if !result.NextRetry.IsZero() {
 		message.NextRetry = timestamppb.New(result.NextRetry)
@@ -66,6 +69,27 @@ func fromObserved(observed *plan.Observed) *multinicv1.Observed {
 
 	return &multinicv1.Observed{
 		LinkIndex: uint32(observed.Link), Up: observed.Up, Mtu: uint32(observed.MTU),
-		Addresses: observed.Addresses, Routes: observed.Routes, Rules: observed.Rules,
+		Addresses: observed.Addresses, Routes: allPrintable(observed.Routes), Rules: allPrintable(observed.Rules),
 	}
+}
+
+// printable is a text with U+FFFD for whatever cannot be printed. A link's name may hold any byte, and a message with one that
+// is no UTF-8 could not be sent at all.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+
+		return unicode.ReplacementChar
+	}, text)
+}
+
+func allPrintable(texts []string) []string {
+	var all []string
+	for _, text := range texts {
+		all = append(all, printable(text))
+	}
+
+	return all
 }
