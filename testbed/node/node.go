@@ -71,6 +71,9 @@ func (nic *NIC) Unplug() {
 	nic.wire.IP("link", "delete", nic.port)
 }
 
+// Port is the name of the wire's end of the card's cable: setting it down there takes the card's carrier away.
+func (nic *NIC) Port() string { return nic.port }
+
 // connect makes a veth pair between a namespace and the wire, and returns the name of the wire's end.
 func (w *Wire) connect(n *Namespace, name, mac string) string {
 	w.t.Helper()
