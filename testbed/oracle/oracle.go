@@ -14,15 +14,17 @@ import (
 
 // Row is a row of the table, as far as it concerns a node's kernel. Text is as the table has it.
 type Row struct {
-	// MAC is the address of the card, in lower case with colons.
+	// MAC is the address of the card, in lower case with colons. Several rows may have it, each with a VLAN of its own.
 	MAC string
+	// VLAN is the id of the VLAN whose link, on top of the card's, has the address; 0: the card's link itself has it.
+	VLAN int
 	// Address is the IPv4 address; empty: none.
 	Address string
 	// Mask is "255.255.255.0" or "24".
 	Mask string
 	// Gateway is the next hop; empty or "0.0.0.0": none.
 	Gateway string
-	// MTU is in bytes; 0: whatever the link has.
+	// MTU is that of the link that has the address, in bytes; 0: whatever the link has.
 	MTU int
 }
 
@@ -31,7 +33,8 @@ type Expect struct {
 	// Names are the names of cards by their MAC, for those that were named earlier. The others take the lowest names
 	// that are left, in the order of their MACs.
 	Names map[string]string
-	// Without are the MACs of rows that are not to be carried out: the card is absent, or must be left alone.
+	// Without are the MACs of rows that are not to be carried out: the card is absent, or must be left alone. "MAC
+	// VLAN", such as "02:00:00:00:00:01 100", is that one row.
 	Without []string
 }
 

@@ -21,6 +21,13 @@ type (
 		MTU       int         `json:"mtu"`
 		Flags     []string    `json:"flags"`
 		Addresses []ipAddress `json:"addr_info"`
+		// Below is the link that this one is on top of, by name if it is in the same namespace.
+		Below any `json:"link"`
+		Info  struct {
+			Kind string `json:"info_kind"`
+			// Data has these keys in a VLAN, and others, or these with other types, in other kinds.
+			Data map[string]any `json:"info_data"`
+		} `json:"linkinfo"`
 	}
 	ipAddress struct {
 		Family        string `json:"family"`
@@ -51,6 +58,9 @@ type (
 // linkScope is RT_SCOPE_LINK, as -N writes it.
 const linkScope = "253"
 
+// numericVLAN is 802.1Q, as -N writes it in some versions.
+const numericVLAN = "[33024]"
+
 func isOurs(link string) bool { return strings.HasPrefix(link, "multinic") }
 
 // read is the text of all that is multinic's in a node's kernel. MTUs are in it for the rows that ask for one.
@@ -68,50 +78,75 @@ func read(ctx context.Context, n *node.Node, rows []Row) ([]string, error) {
 }
 
 func links(ctx context.Context, n *node.Node, rows []Row) ([]string, error) {
-	var links []ipLink
-	if err := ip(ctx, n, &links, "-d", "address", "show"); err != nil {
+	out, err := ip(ctx, n, "-d", "address", "show")
+	if err != nil {
 		return nil, err
 	}
-	var lines []string
-	for _, link := range links {
-		if !isOurs(link.Name) {
-			continue
-		}
-		mac := link.Address
-		if link.Permanent != "" {
-			mac = link.Permanent
-		}
-		state := "down"
-		if slices.Contains(link.Flags, "UP") {
-			state = "up"
-		}
-		lines = append(lines, fmt.Sprintf("link %s %s %s", link.Name, mac, state))
-		if slices.ContainsFunc(rows, func(r Row) bool { return r.MAC == mac && r.MTU != 0 }) {
-			lines = append(lines, fmt.Sprintf("mtu %s %d", link.Name, link.MTU))
-		}
-		for _, address := range link.Addresses {
-			if address.Family == "inet6" && address.Scope == linkScope {
-				continue // Every link that is up gives itself one.
-			}
-			line := fmt.Sprintf("address %s %s/%d", link.Name, address.Local, address.Prefix)
-			if address.NoPrefixRoute {
-				line += " noprefixroute"
-			}
-			lines = append(lines, line)
-		}
+	links, err := linksOf(out)
+	if err != nil {
+		return nil, err
+	}
+	lines := []string{}
+	for _, l := range links {
+		lines = append(lines, l.lines(rows)...)
 		for key := range settings() {
 			var value []byte
 			err := n.Do(func() (err error) {
-				value, err = os.ReadFile("/proc/sys/net/ipv4/conf/" + link.Name + "/" + key)
+				value, err = os.ReadFile("/proc/sys/net/ipv4/conf/" + l.Name + "/" + key)
 				return err
 			})
 			if err != nil {
-				return nil, fmt.Errorf("read a setting of %s: %w", link.Name, err)
+				return nil, fmt.Errorf("read a setting of %s: %w", l.Name, err)
 			}
-			lines = append(lines, setting(link.Name, key, strings.TrimSpace(string(value))))
+			lines = append(lines, setting(l.Name, key, strings.TrimSpace(string(value))))
 		}
 	}
 	return lines, nil
+}
+
+// linksOf are the links that are multinic's by their names, out of all that `ip -d address show` printed.
+func linksOf(out []byte) ([]ipLink, error) {
+	var links []ipLink
+	if err := json.Unmarshal(out, &links); err != nil {
+		return nil, fmt.Errorf("understand what ip printed of links: %w", err)
+	}
+	return slices.DeleteFunc(links, func(l ipLink) bool { return !isOurs(l.Name) }), nil
+}
+
+// lines are a link and its addresses as text. Its MTU is in it for rows that ask for one.
+func (l ipLink) lines(rows []Row) []string {
+	mac := l.Address
+	if l.Permanent != "" {
+		mac = l.Permanent
+	}
+	state := "down"
+	if slices.Contains(l.Flags, "UP") {
+		state = "up"
+	}
+	vlan, above := 0, ""
+	if l.Info.Kind == "vlan" {
+		id, _ := l.Info.Data["id"].(float64)
+		vlan = int(id)
+		above = fmt.Sprintf("VLAN %d on %v", vlan, l.Below)
+		if protocol := fmt.Sprint(l.Info.Data["protocol"]); protocol != "802.1Q" && protocol != numericVLAN {
+			above += " by " + protocol
+		}
+	}
+	lines := []string{link(l.Name, mac, state, above)}
+	if slices.ContainsFunc(rows, func(r Row) bool { return r.MAC == mac && r.VLAN == vlan && r.MTU != 0 }) {
+		lines = append(lines, fmt.Sprintf("mtu %s %d", l.Name, l.MTU))
+	}
+	for _, address := range l.Addresses {
+		if address.Family == "inet6" && address.Scope == linkScope {
+			continue // Every link that is up gives itself one.
+		}
+		line := fmt.Sprintf("address %s %s/%d", l.Name, address.Local, address.Prefix)
+		if address.NoPrefixRoute {
+			line += " noprefixroute"
+		}
+		lines = append(lines, line)
+	}
+	return lines
 }
 
 // inOurTables says whether a table is one of multinic's.
@@ -120,9 +155,13 @@ func inOurTables(table int) bool {
 }
 
 func routes(ctx context.Context, n *node.Node) ([]string, error) {
-	var routes []ipRoute
-	if err := ip(ctx, n, &routes, "-4", "route", "show", "table", "all"); err != nil {
+	out, err := ip(ctx, n, "-4", "route", "show", "table", "all")
+	if err != nil {
 		return nil, err
+	}
+	var routes []ipRoute
+	if err := json.Unmarshal(out, &routes); err != nil {
+		return nil, fmt.Errorf("understand what ip printed of routes: %w", err)
 	}
 	var lines []string
 	for _, r := range routes {
@@ -149,9 +188,13 @@ func routes(ctx context.Context, n *node.Node) ([]string, error) {
 }
 
 func rules(ctx context.Context, n *node.Node) ([]string, error) {
-	var rules []ipRule
-	if err := ip(ctx, n, &rules, "-4", "-d", "rule", "show"); err != nil {
+	out, err := ip(ctx, n, "-4", "-d", "rule", "show")
+	if err != nil {
 		return nil, err
+	}
+	var rules []ipRule
+	if err := json.Unmarshal(out, &rules); err != nil {
+		return nil, fmt.Errorf("understand what ip printed of rules: %w", err)
 	}
 	ourPrefs := []int{prefOwnSubnets, prefMain, prefOwn, prefMainUnbound, prefShared}
 	var lines []string
@@ -176,15 +219,12 @@ func rules(ctx context.Context, n *node.Node) ([]string, error) {
 	return lines, nil
 }
 
-// ip runs `ip -j -N` in a node and decodes what it prints.
-func ip(ctx context.Context, n *node.Node, into any, args ...string) error {
+// ip runs `ip -j -N` in a node and returns what it prints.
+func ip(ctx context.Context, n *node.Node, args ...string) ([]byte, error) {
 	cmd := n.Command(ctx, "ip", append([]string{"-j", "-N"}, args...)...)
 	out, err := cmd.Output()
 	if err != nil {
-		return fmt.Errorf("read the kernel of %s with %v: %w", n.Name(), cmd.Args, err)
+		return nil, fmt.Errorf("read the kernel of %s with %v: %w", n.Name(), cmd.Args, err)
 	}
-	if err := json.Unmarshal(out, into); err != nil {
-		return fmt.Errorf("understand what %v printed: %w", cmd.Args, err)
-	}
-	return nil
+	return out, nil
 }

@@ -3,6 +3,7 @@ package oracle
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math/bits"
 	"net/netip"
 	"slices"
@@ -31,24 +32,34 @@ func settings() map[string]string {
 
 // wanted is the text of what rows ask for.
 func wanted(rows []Row, expect Expect) ([]string, error) {
-	rows = slices.DeleteFunc(slices.Clone(rows), func(r Row) bool { return slices.Contains(expect.Without, r.MAC) })
-	slices.SortFunc(rows, func(a, b Row) int { return cmp.Compare(a.MAC, b.MAC) })
+	rows = slices.DeleteFunc(slices.Clone(rows), func(r Row) bool {
+		return slices.Contains(expect.Without, r.MAC) || slices.Contains(expect.Without, fmt.Sprintf("%s %d", r.MAC, r.VLAN))
+	})
+	slices.SortFunc(rows, func(a, b Row) int { return cmp.Or(cmp.Compare(a.MAC, b.MAC), cmp.Compare(a.VLAN, b.VLAN)) })
+	names := maps.Clone(expect.Names)
+	if names == nil {
+		names = map[string]string{}
+	}
 	taken := map[string]bool{}
-	for _, name := range expect.Names {
+	for _, name := range names {
 		taken[name] = true
 	}
 	var lines []string
 	unbound := false
-	for _, row := range rows {
-		name, ok := expect.Names[row.MAC]
+	for i, row := range rows {
+		name, ok := names[row.MAC]
 		for n := 0; !ok; n++ {
 			if name = "multinic" + strconv.Itoa(n); !taken[name] {
-				taken[name], ok = true, true
+				names[row.MAC], taken[name], ok = name, true, true
 			}
+		}
+		if i == 0 || rows[i-1].MAC != row.MAC {
+			// The card's own link is there for any of its rows.
+			lines = append(lines, base(name, row.MAC, 0)...)
 		}
 		its, err := row.lines(name)
 		if err != nil {
-			return nil, fmt.Errorf("row of %s: %w", row.MAC, err)
+			return nil, fmt.Errorf("row of %s, VLAN %d: %w", row.MAC, row.VLAN, err)
 		}
 		lines = append(lines, its...)
 		unbound = unbound || row.Address != ""
@@ -59,18 +70,39 @@ func wanted(rows []Row, expect Expect) ([]string, error) {
 	return lines, nil
 }
 
-// lines is the text of one row on the interface with a name.
-func (r Row) lines(name string) ([]string, error) {
-	var number int
-	if _, err := fmt.Sscanf(name, "multinic%d", &number); err != nil {
-		return nil, fmt.Errorf("the name %q: %w", name, err)
-	}
-	lines := []string{"link " + name + " " + r.MAC + " up"}
-	if r.MTU != 0 {
-		lines = append(lines, fmt.Sprintf("mtu %s %d", name, r.MTU))
+// base is the text of a link that is there and is set up: the card's, or that of a VLAN on top of it.
+func base(name, mac string, vlan int) []string {
+	lines := []string{link(name, mac, "up", "")}
+	if vlan != 0 {
+		lines = []string{link(onVLAN(name, vlan), mac, "up", fmt.Sprintf("VLAN %d on %s", vlan, name))}
 	}
 	for key, value := range settings() {
-		lines = append(lines, setting(name, key, value))
+		lines = append(lines, setting(onVLAN(name, vlan), key, value))
+	}
+	return lines
+}
+
+// onVLAN is the name of the link that has the addresses of a VLAN of a card.
+func onVLAN(name string, vlan int) string {
+	if vlan == 0 {
+		return name
+	}
+	return fmt.Sprintf("%s.%d", name, vlan)
+}
+
+// lines is the text of one row of the card with a name, but for the card's own link.
+func (r Row) lines(card string) ([]string, error) {
+	var number int
+	if _, err := fmt.Sscanf(card, "multinic%d", &number); err != nil {
+		return nil, fmt.Errorf("the name %q: %w", card, err)
+	}
+	name := onVLAN(card, r.VLAN)
+	var lines []string
+	if r.VLAN != 0 {
+		lines = base(card, r.MAC, r.VLAN)
+	}
+	if r.MTU != 0 {
+		lines = append(lines, fmt.Sprintf("mtu %s %d", name, r.MTU))
 	}
 	if r.Address == "" {
 		return lines, nil
@@ -83,7 +115,8 @@ func (r Row) lines(name string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	own := firstTable + number*tablesALink
+	place := number*tablesALink + r.VLAN
+	own := firstTable + place
 	lines = append(lines,
 		fmt.Sprintf("address %s %s/%d noprefixroute", name, address, length),
 		rule(prefOwnSubnets, r.Address, own, true),
@@ -100,7 +133,8 @@ func (r Row) lines(name string) ([]string, error) {
 		near = gateway
 	}
 	if near != "" {
-		lines = append(lines, route(name, own, near, "", r.Address, 0), route(name, sharedTable, near, "", r.Address, number*tablesALink+1))
+		lines = append(lines,
+			route(name, own, near, "", r.Address, 0), route(name, sharedTable, near, "", r.Address, place+1))
 	}
 	if gateway != "" {
 		lines = append(lines, route(name, own, "default", gateway, r.Address, 0))
@@ -122,6 +156,15 @@ func prefixLength(mask string) (int, error) {
 		length += bits.OnesCount8(octet)
 	}
 	return length, nil
+}
+
+// link words a link; above says on top of what it is, if it is.
+func link(name, mac, state, above string) string {
+	text := "link " + name + " " + mac + " " + state
+	if above != "" {
+		text += " " + above
+	}
+	return text
 }
 
 func setting(link, key, value string) string {
