@@ -129,10 +129,10 @@ func (f *Fleet) Command(arguments ...string) *exec.Cmd {
 	return cmd
 }
 
-// StartDispatcher starts the dispatcher. It does not wait until it answers.
-func (f *Fleet) StartDispatcher() {
+// StartDispatcher starts the dispatcher, with further arguments. It does not wait until it answers.
+func (f *Fleet) StartDispatcher(arguments ...string) {
 	f.t.Helper()
-	f.Dispatcher = f.start("dispatcher", f.Command())
+	f.Dispatcher = f.start("dispatcher", f.Command(arguments...))
 }
 
 // start starts a program and waits for its first word: before that, it does not heed the signal to stop in good order yet.
@@ -170,11 +170,20 @@ func (f *Fleet) Nodes() []*Node { return f.nodes }
 // StateDir is the folder of the node's executor.
 func (n *Node) StateDir() string { return filepath.Join(n.fleet.dir, n.Name()) }
 
-// StartExecutor starts the node's executor.
-func (n *Node) StartExecutor() {
+// StartExecutor starts the node's executor, with further arguments.
+func (n *Node) StartExecutor(arguments ...string) {
 	n.fleet.t.Helper()
-	n.Executor = n.fleet.start("executor of "+n.Name(), n.Command(context.Background(), n.fleet.programs.Executor,
-		"--identity=insecure", "--dispatcher=unix:"+n.fleet.Socket(), "--node-name="+n.Name(), "--backend=netlink", "--state-dir="+n.StateDir()))
+	all := append([]string{
+		"--identity=insecure", "--dispatcher=unix:" + n.fleet.Socket(), "--node-name=" + n.Name(), "--backend=netlink", "--state-dir=" + n.StateDir(),
+	}, arguments...)
+	n.Executor = n.fleet.start("executor of "+n.Name(), n.Command(context.Background(), n.fleet.programs.Executor, all...))
+}
+
+// Local runs one of the executor's commands for people on the node, such as "status", and returns what it prints.
+func (n *Node) Local(command string) (string, error) {
+	out, err := n.Command(context.Background(), n.fleet.programs.Executor, command, "--state-dir="+n.StateDir()).CombinedOutput()
+
+	return string(out), err
 }
 
 // Until waits until something is so; complaint says what is in its place when time is up.
