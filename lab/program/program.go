@@ -78,6 +78,9 @@ func Start(name string, cmd *exec.Cmd) (*Process, error) {
 	return p, nil
 }
 
+// PID is the program's process id.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Log is what the program has printed so far, on stdout and stderr.
 func (p *Process) Log() string { return p.log.String() }
 

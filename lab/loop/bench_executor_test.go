@@ -1,0 +1,206 @@
+package loop_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"multinic.dev/lab/program"
+	multinicv1 "multinic.dev/proto/multinic/v1"
+	"multinic.dev/testbed/node"
+)
+
+// giver plays a dispatcher with one session, so that nothing but the executor is measured.
+type giver struct {
+	multinicv1.UnimplementedDispatchServiceServer
+
+	work    chan *multinicv1.WorkSet
+	reports chan *multinicv1.NodeReport
+}
+
+func (g *giver) Session(stream grpc.BidiStreamingServer[multinicv1.SessionRequest, multinicv1.SessionResponse]) error {
+	sent := make(chan error, 1)
+	go func() {
+		for {
+			select {
+			case <-stream.Context().Done():
+				sent <- nil
+				return
+			case work := <-g.work:
+				response := &multinicv1.SessionResponse{Message: &multinicv1.SessionResponse_WorkSet{WorkSet: work}}
+				if err := stream.Send(response); err != nil {
+					sent <- err
+					return
+				}
+			}
+		}
+	}()
+	for {
+		request, err := stream.Recv()
+		if err != nil {
+			<-sent
+			return err
+		}
+		if report := request.GetReport(); report != nil {
+			g.reports <- report
+		}
+	}
+}
+
+// took is how long it takes from a WorkSet until all of its items are proved.
+func (g *giver) took(b *testing.B, generation uint64, items []*multinicv1.WorkItem) time.Duration {
+	b.Helper()
+	began := time.Now()
+	g.work <- &multinicv1.WorkSet{Generation: generation, Items: items}
+	for report := range g.reports {
+		proved := 0
+		for _, result := range report.GetResults() {
+			if result.GetVerifiedGeneration() == generation {
+				proved++
+			}
+		}
+		if proved == len(items) {
+			break
+		}
+	}
+
+	return time.Since(began)
+}
+
+// BenchmarkExecutor measures one executor: what it takes at rest, what one changed row takes beside ten at once, and what a row
+// takes that is already true. Resident memory is in MB of 10^6 bytes; wake-ups are voluntary context switches of all of its
+// threads.
+func BenchmarkExecutor(b *testing.B) {
+	const rounds, rest = 15, 30 * time.Second
+	dir, err := os.MkdirTemp("", "b-")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "socket")
+	listener, err := (&net.ListenConfig{}).Listen(b.Context(), "unix", socket)
+	if err != nil {
+		b.Fatal(err)
+	}
+	g := &giver{work: make(chan *multinicv1.WorkSet), reports: make(chan *multinicv1.NodeReport, 16)}
+	server := grpc.NewServer()
+	multinicv1.RegisterDispatchServiceServer(server, g)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	b.Cleanup(func() { server.Stop(); <-served })
+
+	n, wire := node.New(b, "node"), node.NewWire(b, "wire")
+	n.Set("net/ipv6/conf/default/disable_ipv6", "1")
+	for card := range 10 {
+		n.PlugIn(fmt.Sprint("ens", card), mac(1, card), wire)
+	}
+	executor, err := program.Start("executor", n.Command(context.Background(), programs.Executor, "--identity=insecure", "--dispatcher=unix:"+socket,
+		"--node-name=node", "--backend=netlink", "--state-dir="+filepath.Join(dir, "state")))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := executor.Stop(); err != nil {
+			b.Error(err)
+		}
+	})
+
+	generation := uint64(0)
+	measure := func(items func(round int) []*multinicv1.WorkItem) time.Duration {
+		var all []time.Duration
+		for round := range rounds {
+			generation++
+			all = append(all, g.took(b, generation, items(round)))
+		}
+		slices.Sort(all)
+
+		return all[rounds/2]
+	}
+	rows := func(changed int) func(round int) []*multinicv1.WorkItem {
+		return func(round int) []*multinicv1.WorkItem {
+			var items []*multinicv1.WorkItem
+			for card := range 10 {
+				host := 10 + card
+				if card < changed {
+					host = 30 + 20*(round%10) + card
+				}
+				address := fmt.Sprintf("10.1.0.%d/24", host)
+				items = append(items, &multinicv1.WorkItem{
+					Key: &multinicv1.Key{MacAddress: mac(1, card)}, Revision: address, Spec: &multinicv1.InterfaceSpec{Address: address},
+				})
+			}
+
+			return items
+		}
+	}
+	for b.Loop() {
+		measure(rows(0))
+		unchanged := measure(rows(0))
+		one, ten := measure(rows(1)), measure(rows(10))
+		<-time.After(rest) // What the work has left behind, such as memory to give back, is done with by then.
+		before := wakeUps(b, executor.PID())
+		<-time.After(rest)
+		b.ReportMetric(float64(wakeUps(b, executor.PID())-before)/rest.Seconds(), "wakeups/s-at-rest")
+		b.ReportMetric(float64(resident(b, executor.PID()))/1e6, "MB-at-rest")
+		b.ReportMetric(unchanged.Seconds()*1000, "ms-unchanged")
+		b.ReportMetric(one.Seconds()*1000, "ms-one-row")
+		b.ReportMetric(ten.Seconds()*1000, "ms-ten-rows")
+		b.ReportMetric(ten.Seconds()/one.Seconds(), "ten-to-one")
+		b.ReportMetric(0, "ns/op")
+	}
+}
+
+// wakeUps is how often a process has slept of its own accord and was woken.
+func wakeUps(b *testing.B, pid int) int {
+	b.Helper()
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	if err != nil || len(tasks) == 0 {
+		b.Fatalf("the threads of %d: %v", pid, err)
+	}
+	total := 0
+	for _, task := range tasks {
+		total += field(b, task, "voluntary_ctxt_switches:")
+	}
+
+	return total
+}
+
+// resident is a process's resident memory in bytes.
+func resident(b *testing.B, pid int) int {
+	b.Helper()
+
+	return field(b, fmt.Sprintf("/proc/%d/status", pid), "VmRSS:") * 1024
+}
+
+func field(b *testing.B, path, name string) int {
+	b.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		words := strings.Fields(lines.Text())
+		if len(words) > 1 && words[0] == name {
+			number, err := strconv.Atoi(words[1])
+			if err != nil {
+				b.Fatal(err)
+			}
+
+			return number
+		}
+	}
+	b.Fatalf("%s lacks %s", path, name)
+
+	return 0
+}
