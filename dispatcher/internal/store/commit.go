@@ -18,10 +18,10 @@ import (
 // this, the caller proves it anew.
 const commitWithin = 4 * time.Second
 
-// Commit sets netplan_success = 1 in those of rows that are, this moment, what they were when they were read: same id,
-// node, content and updated_at, byte for byte and NULL for NULL, not deleted, and not 1 already. It says for each of rows,
-// in their order, whether it was set; what was not set is as it was, and is to be read anew. A row with another number than
-// 1, or with NULL, waits to become 1 like one with 0.
+// Commit turns netplan_success over in those of rows that are, this moment, what they were when they were read: same id, node,
+// content, flag and updated_at, byte for byte and NULL for NULL, not deleted. A row that was read as committed becomes 0, any
+// other becomes 1. It says for each of rows, in their order, whether it was set; what was not set is as it was, and is to be
+// read anew. A row with another number than 1, or with NULL, waits to become 1 like one with 0.
 //
 // What was set is made to last only if confirm, which is asked while the rows are locked and nobody can change them any more,
 // says so of each; what it does not confirm is left as it was. It gets a part of rows, and must answer soon. Nil confirms all.
@@ -140,21 +140,26 @@ func serverDeadline(ctx context.Context, transaction *sql.Tx, deadline time.Time
 // compareAndSet sets rows in the order of their ids, in which their writer goes through them too: in any other order, each
 // could wait for the other.
 func (c *commit) compareAndSet(ctx context.Context, transaction *sql.Tx, until int64) (err error) {
-	one, text := setCompared, c.table.commit()
-	if c.table.logged {
-		one, text = setHeldRow, c.table.hold()
-	}
-	statement, err := transaction.PrepareContext(ctx, text)
-	if err != nil {
-		return fmt.Errorf("prepare to set netplan_success: %w", err)
-	}
-	defer func() { err = errors.Join(err, statement.Close()) }()
+	statements := map[success]*sql.Stmt{}
+	defer func() {
+		for _, statement := range statements {
+			err = errors.Join(err, statement.Close())
+		}
+	}()
 	c.set = nil
 	for _, i := range c.order() {
 		if time.Now().After(c.deadline) {
 			return nil
 		}
-		done, err := one(ctx, transaction, statement, c.table.arguments(c.rows[i], until))
+		to := success(!c.rows[i].Committed)
+		if statements[to] == nil {
+			statement, err := c.table.prepare(ctx, transaction, to)
+			if err != nil {
+				return err
+			}
+			statements[to] = statement
+		}
+		done, err := c.table.set(ctx, transaction, statements[to], to, c.table.arguments(c.rows[i], until))
 		switch {
 		case isLocked(err) && !c.table.undone:
 			// Somebody is about to change it. The statement alone is undone.
@@ -189,8 +194,31 @@ func isLocked(err error) bool {
 	return errors.As(err, &refused) && refused.Number == lockWaitTimeout
 }
 
+// prepare prepares the statement by which rows are compared, and set where the log allows it.
+func (t *table) prepare(ctx context.Context, transaction *sql.Tx, to success) (*sql.Stmt, error) {
+	text := t.commit(to)
+	if t.logged {
+		text = t.hold(to)
+	}
+	statement, err := transaction.PrepareContext(ctx, text)
+	if err != nil {
+		return nil, fmt.Errorf("prepare to set netplan_success: %w", err)
+	}
+
+	return statement, nil
+}
+
+// set compares and sets a row.
+func (t *table) set(ctx context.Context, transaction *sql.Tx, statement *sql.Stmt, to success, arguments []any) (bool, error) {
+	if t.logged {
+		return setHeldRow(ctx, transaction, statement, to, arguments)
+	}
+
+	return setCompared(ctx, statement, arguments)
+}
+
 // setCompared compares and sets a row in one statement.
-func setCompared(ctx context.Context, _ *sql.Tx, commit *sql.Stmt, arguments []any) (bool, error) {
+func setCompared(ctx context.Context, commit *sql.Stmt, arguments []any) (bool, error) {
 	result, err := commit.ExecContext(ctx, arguments...)
 	if err != nil {
 		return false, err //nolint:wrapcheck // wrapped by the caller, with the row
@@ -202,7 +230,7 @@ func setCompared(ctx context.Context, _ *sql.Tx, commit *sql.Stmt, arguments []a
 
 // setHeldRow compares and locks a row, then sets it: the clock that is asked in the comparison is another one where the log's
 // statements are executed again, and later.
-func setHeldRow(ctx context.Context, transaction *sql.Tx, hold *sql.Stmt, arguments []any) (bool, error) {
+func setHeldRow(ctx context.Context, transaction *sql.Tx, hold *sql.Stmt, to success, arguments []any) (bool, error) {
 	var id int64
 	switch err := hold.QueryRowContext(ctx, arguments...).Scan(&id); {
 	case errors.Is(err, sql.ErrNoRows):
@@ -210,7 +238,7 @@ func setHeldRow(ctx context.Context, transaction *sql.Tx, hold *sql.Stmt, argume
 	case err != nil:
 		return false, err //nolint:wrapcheck // wrapped by the caller, with the row
 	}
-	_, err := transaction.ExecContext(ctx, setHeld, id)
+	_, err := transaction.ExecContext(ctx, setHeld(to), id)
 
 	return err == nil, err //nolint:wrapcheck // wrapped by the caller, with the row
 }

@@ -29,6 +29,35 @@ const oneRow = `DELETE FROM multi_interface; INSERT INTO multi_interface
 // TestARowIsCommittedOnlyAsItWasRead changes each column of a row after it was read. The same row, read anew, is then
 // committed: so it is the change that was refused, and nothing else.
 func TestARowIsCommittedOnlyAsItWasRead(t *testing.T) {
+	onlyAsItWasRead(t, oneRow, "0", "1")
+}
+
+// TestAFlagIsTakenBackOnlyAsItWasRead is the same with a row that is committed.
+func TestAFlagIsTakenBackOnlyAsItWasRead(t *testing.T) {
+	onlyAsItWasRead(t, strings.Replace(oneRow, "'fa:16:3e:00:00:01', 0,", "'fa:16:3e:00:00:01', 1,", 1), "1", "0")
+}
+
+func TestAFlagThatSomebodyElseHasTurnedOverIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	server := mariadb.Start(t)
+	table := controller(t, server)
+	table.do("INSERT INTO multi_interface (id, attached_node_name, netplan_success) VALUES (1, 'a', 1), (2, 'a', 1), (3, 'a', 0)")
+	s := open(t, server)
+	read := rows(t, s)
+	table.do("UPDATE multi_interface SET netplan_success = 5, updated_at = updated_at WHERE id = 1")
+	commits(t, s, read, false, true, true)
+	if flags := table.flags(); flags != "5 0 1" {
+		t.Errorf("netplan_success is %s", flags)
+	}
+	commits(t, s, rows(t, s), true, true, true)
+	if flags := table.flags(); flags != "1 1 0" {
+		t.Errorf("read anew, netplan_success is %s", flags)
+	}
+}
+
+// onlyAsItWasRead inserts a row with a flag, and expects it to be turned over only while it is as it was read.
+func onlyAsItWasRead(t *testing.T, oneRow, flag, turned string) {
+	t.Helper()
 	server := mariadb.Start(t)
 	table := controller(t, server)
 	table.do("ALTER TABLE multi_interface ADD mtu INT, MODIFY dns VARBINARY(255), ADD deleted_at TIMESTAMP NULL DEFAULT NULL")
@@ -36,7 +65,7 @@ func TestARowIsCommittedOnlyAsItWasRead(t *testing.T) {
 	t.Run("unchanged", func(t *testing.T) {
 		table.do(oneRow)
 		commits(t, s, rows(t, s), true)
-		if flags := table.flags(); flags != "1" {
+		if flags := table.flags(); flags != turned {
 			t.Errorf("netplan_success is %s", flags)
 		}
 	})
@@ -60,11 +89,11 @@ func TestARowIsCommittedOnlyAsItWasRead(t *testing.T) {
 			}
 			table.do("UPDATE multi_interface SET " + change)
 			commits(t, s, read, false)
-			if flags := table.flags(); flags != "0" {
+			if flags := table.flags(); flags != flag {
 				t.Errorf("netplan_success is %s", flags)
 			}
 			commits(t, s, rows(t, s), true)
-			if flags := table.flags(); flags != "1" {
+			if flags := table.flags(); flags != turned {
 				t.Errorf("read anew, netplan_success is %s", flags)
 			}
 		})

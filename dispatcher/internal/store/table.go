@@ -219,11 +219,27 @@ func (t *table) ofNodes(count int) string {
 	return t.node + " IN (" + strings.Join(slices.Repeat([]string{"CAST(? AS BINARY)"}, count), ", ") + ")"
 }
 
+// success is what netplan_success is to become.
+type success bool
+
+// digit is as SQL has it.
+func (s success) digit() string {
+	if s {
+		return "1"
+	}
+
+	return "0"
+}
+
 // asRead is the condition of a row that is as it was read and is to be set; its parameters are the row's id, then its
 // content, then the server's time in microseconds after which it does not hold. SYSDATE is the time at which the row is
 // looked at, when its lock was had; NOW would be the time at which the statement began to wait for it.
-func (t *table) asRead() string {
-	conditions := []string{"m.id = ?", "NOT (m.netplan_success <=> 1)", t.alive}
+func (t *table) asRead(to success) string {
+	was := "NOT (m.netplan_success <=> 1)"
+	if !to {
+		was = "m.netplan_success <=> 1"
+	}
+	conditions := []string{"m.id = ?", was, t.alive}
 	for _, one := range t.content() {
 		conditions = append(conditions, one+" <=> CAST(? AS BINARY)")
 	}
@@ -232,17 +248,19 @@ func (t *table) asRead() string {
 }
 
 // commit is the compare-and-set of one row, with the parameters of asRead.
-func (t *table) commit() string {
-	return "UPDATE " + interfaces + " AS m SET m.netplan_success = 1 WHERE " + t.asRead()
+func (t *table) commit(to success) string {
+	return "UPDATE " + interfaces + " AS m SET m.netplan_success = " + to.digit() + " WHERE " + t.asRead(to)
 }
 
 // hold is the comparison alone, with the parameters of asRead. It locks the row.
-func (t *table) hold() string {
-	return "SELECT m.id FROM " + interfaces + " AS m WHERE " + t.asRead() + " FOR UPDATE"
+func (t *table) hold(to success) string {
+	return "SELECT m.id FROM " + interfaces + " AS m WHERE " + t.asRead(to) + " FOR UPDATE"
 }
 
 // setHeld sets the row with this id.
-const setHeld = "UPDATE " + interfaces + " SET netplan_success = 1 WHERE id = ?"
+func setHeld(to success) string {
+	return "UPDATE " + interfaces + " SET netplan_success = " + to.digit() + " WHERE id = ?"
+}
 
 // serverTime is the server's clock in microseconds since 1970.
 const serverTime = "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
