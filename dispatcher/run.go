@@ -104,7 +104,9 @@ func assemble(settings *config.Config, log *zap.Logger) (*dispatcher, error) {
 	d.table = store.New(store.Config{
 		Host: settings.DBHost, Port: settings.DBPort, User: settings.DBUser, Database: settings.DBName, Password: settings.Password,
 	})
-	d.reconciler = reconcile.New(d.table, log, time.Now)
+	d.reconciler = reconcile.New(d.table, reconcile.Policy{
+		HoldDown: settings.HoldDown, GuardShare: float64(settings.GuardShare), Suffixes: settings.NodeSuffixes,
+	}, log, time.Now)
 	d.sessions = session.NewServer(d.reconciler)
 	registry := prometheus.NewRegistry()
 	for _, one := range []prometheus.Collector{

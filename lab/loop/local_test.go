@@ -33,6 +33,9 @@ func same(t *testing.T, before, after snapshot.Snapshot, ignore ...string) {
 	}
 }
 
+// unguarded lets any share of a fleet be changed at once.
+const unguarded = "--guard-share=100%"
+
 // TestCleanupLeavesTheNodeAsItWas has cards that were up, one with an MTU and a setting of its own, and a network of the node's own
 // beside them.
 func TestCleanupLeavesTheNodeAsItWas(t *testing.T) {
@@ -131,7 +134,7 @@ func TestWhatIsObservedIsWhatApplyThenDoes(t *testing.T) {
 		rows = append(rows, rowsOf(number, 10)...)
 	}
 	f.Insert(rows...)
-	f.StartDispatcher()
+	f.StartDispatcher(unguarded)
 	for _, n := range f.Nodes() {
 		n.StartExecutor()
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,11 +27,30 @@ type Config struct {
 	Listen         string        `name:"listen" env:"LISTEN" default:":8443" help:"Where gRPC is served: host:port or unix:/path."`
 	HTTPListen     string        `name:"http-listen" env:"HTTP_LISTEN" default:":8080" help:"Where /metrics, /healthz and /readyz are served."`
 	PollInterval   time.Duration `name:"poll-interval" env:"POLL_INTERVAL" default:"1s" help:"Time from one look at the table to the next."`
+	HoldDown       time.Duration `name:"removal-hold-down" env:"REMOVAL_HOLD_DOWN" default:"60s" help:"How long an interface is kept that no row asks for."`
+	GuardShare     Share         `name:"guard-share" env:"GUARD_SHARE" default:"20%" help:"Share of all interfaces that may be removed or changed in a minute."`
+	NodeSuffixes   []string      `name:"node-suffixes" env:"NODE_SUFFIXES" placeholder:".SUFFIX,…" help:"What a node's name may lack, in the table or there."`
 
 	Version kong.VersionFlag `name:"version" help:"Print the version and exit."`
 
 	// password is DB_PASSWORD as it was at the start.
 	password string
+}
+
+// Share is a part of a whole; 1 is all of it.
+type Share float64
+
+// UnmarshalText reads a share as people write it, such as 20%.
+func (s *Share) UnmarshalText(text []byte) error {
+	const whole = 100
+	digits, isPercent := strings.CutSuffix(string(text), "%")
+	number, err := strconv.ParseFloat(digits, 64)
+	if err != nil || !isPercent || !(number >= 0 && number <= whole) {
+		return fmt.Errorf("%q is no share: write 0%% to 100%%, such as 20%%", text)
+	}
+	*s = Share(number / whole)
+
+	return nil
 }
 
 // minPoll keeps a typing error from making the dispatcher the database's main load.
@@ -70,8 +90,15 @@ func (c *Config) check() error {
 		return errors.New("DB_PASSWORD and --db-password-file (DB_PASSWORD_FILE) are both set: set one of them")
 	case c.PollInterval < minPoll:
 		return fmt.Errorf("--poll-interval (POLL_INTERVAL) is %v: write a duration of %v or more, such as 1s", c.PollInterval, minPoll)
+	case c.HoldDown < 0:
+		return fmt.Errorf("--removal-hold-down (REMOVAL_HOLD_DOWN) is %v: write a duration that is not negative, such as 60s", c.HoldDown)
 	case c.Identity != "insecure":
 		return fmt.Errorf("--identity (IDENTITY) is %q: the only one that this version has is insecure", c.Identity)
+	}
+	for _, suffix := range c.NodeSuffixes {
+		if len(suffix) < len(".x") || suffix[0] != '.' || strings.ContainsAny(suffix, " \t") {
+			return fmt.Errorf("--node-suffixes (NODE_SUFFIXES) has %q: write suffixes that begin with a dot, such as .novalocal, with commas between", suffix)
+		}
 	}
 	if err := identity.CheckInsecure(c.Listen); err != nil {
 		return fmt.Errorf("--listen (LISTEN) is %q: %w", c.Listen, err)

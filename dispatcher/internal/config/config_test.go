@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,13 +35,17 @@ func TestSettingsComeFromFlagsAndTheEnvironment(t *testing.T) {
 	t.Setenv("LISTEN", "unix:/run/s")
 	t.Setenv("HTTP_LISTEN", "127.0.0.1:1")
 	t.Setenv("POLL_INTERVAL", "2s")
+	t.Setenv("REMOVAL_HOLD_DOWN", "0s")
+	t.Setenv("GUARD_SHARE", "12.5%")
+	t.Setenv("NODE_SUFFIXES", ".novalocal,.internal")
 	got, err := parse(t, "--db-user=from-flag")
 	if err != nil {
 		t.Fatal(err)
 	}
 	password, err := got.Password()
 	if got.DBHost != "from-environment" || got.DBPort != 3307 || got.DBUser != "from-flag" || got.DBName != "n" || password != "p" || err != nil ||
-		got.Listen != "unix:/run/s" || got.HTTPListen != "127.0.0.1:1" || got.PollInterval != 2*time.Second {
+		got.Listen != "unix:/run/s" || got.HTTPListen != "127.0.0.1:1" || got.PollInterval != 2*time.Second ||
+		got.HoldDown != 0 || got.GuardShare != 0.125 || !slices.Equal(got.NodeSuffixes, []string{".novalocal", ".internal"}) {
 		t.Errorf("settings %+v, password %q, error %v", got, password, err)
 	}
 }
@@ -73,6 +78,12 @@ func TestABadSettingIsNamedInOneLine(t *testing.T) {
 		{enough("--listen=nonsense"), `--listen (LISTEN) is "nonsense": that is no address`},
 		{enough("--http-listen=nonsense"), `--http-listen (HTTP_LISTEN) is "nonsense": write host:port or :port`},
 		{enough("--db-password-file=/nonexistent"), "--db-password-file (DB_PASSWORD_FILE): open /nonexistent: no such file or directory"},
+		{enough("--removal-hold-down=-1s"), "--removal-hold-down (REMOVAL_HOLD_DOWN) is -1s: write a duration that is not negative, such as 60s"},
+		{enough("--guard-share=0.2"), `"0.2" is no share: write 0% to 100%, such as 20%`},
+		{enough("--guard-share=101%"), `"101%" is no share`},
+		{enough("--guard-share=-1%"), `"-1%" is no share`},
+		{enough("--guard-share=NaN%"), `"NaN%" is no share`},
+		{enough("--node-suffixes=novalocal"), `--node-suffixes (NODE_SUFFIXES) has "novalocal": write suffixes that begin with a dot`},
 		{enough("--watch=poll"), "unknown flag --watch"},
 		{enough("surplus\nargument"), "unexpected argument surplus argument"},
 	} {

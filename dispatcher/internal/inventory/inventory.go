@@ -74,6 +74,8 @@ const (
 	Refused
 	// Conflict: another row asks for something else under the same key.
 	Conflict
+	// Ambiguous: the row's node name fits more than one node.
+	Ambiguous
 )
 
 // Verdict is what became of one row.
@@ -93,6 +95,10 @@ type WorkSet struct {
 	Generation uint64
 	// Items are ordered by key. They are not to be changed.
 	Items []Item
+	// Removals are the interfaces that the node should give up, ordered; none is an item's.
+	Removals []Key
+	// Retry is the newest generation of the session that was made because an operator asked for another try; 0: none was.
+	Retry uint64
 }
 
 // Proof is a node's word that it read its kernel and found it to be what a revision asks for.
@@ -101,4 +107,32 @@ type Proof struct {
 	Revision string
 	// Generation is that of the newest WorkSet of the present session under which the kernel was read; 0: none.
 	Generation uint64
+}
+
+// Disproof is a node's settled word that an interface is not what a revision asks for.
+type Disproof struct {
+	Key      Key
+	Revision string
+}
+
+// Standing is what an interface of a node was last proved to be. Comparable with ==.
+type Standing struct {
+	// Address is the IPv4 address with its prefix length. Invalid: none.
+	Address netip.Prefix
+	// Gateway is the IPv4 next hop. Invalid: none.
+	Gateway netip.Addr
+	// MTU is in bytes; 0: none was asked for.
+	MTU int
+}
+
+// Report is all that a node says of itself, as far as anything is decided by it.
+type Report struct {
+	// Generation is that of the newest WorkSet of the present session that it takes into account; 0: none.
+	Generation uint64
+	Proofs     []Proof
+	Disproofs  []Disproof
+	// Taken are the interfaces that the node has, with what they were last proved to be; nil: nothing was.
+	Taken map[Key]*Standing
+	// Nameless is for how many NICs that the node should have no name is left.
+	Nameless int
 }

@@ -29,7 +29,7 @@ func inSession(rows ...row.Row) *inventory.Node {
 	n := &inventory.Node{}
 	n.SetRows(rows)
 	n.Open()
-	n.Report(nil)
+	n.Report(inventory.Report{})
 
 	return n
 }
@@ -70,12 +70,12 @@ func TestNoWorkIsMadeBeforeTheTableWasReadAndTheNodeHasReported(t *testing.T) {
 	}
 	step("nothing", func() {}, false)
 	step("a session", func() { n.Open() }, false)
-	step("its report", func() { n.Report(nil) }, false)
+	step("its report", func() { n.Report(inventory.Report{}) }, false)
 	step("the rows", func() { n.SetRows([]row.Row{at(1, addressA, false)}) }, true)
 	step("nothing new", func() { n.SetRows([]row.Row{at(1, addressA, false)}) }, false)
 	step("the session's end", func() { n.Close() }, false)
 	step("another session", func() { n.Open() }, false)
-	step("its report", func() { n.Report(nil) }, true)
+	step("its report", func() { n.Report(inventory.Report{}) }, true)
 }
 
 func TestARowIsCommittedOnceItsRevisionIsProvedAtAGenerationMadeAfterItWasRead(t *testing.T) {
@@ -97,8 +97,8 @@ func TestARowIsCommittedOnceItsRevisionIsProvedAtAGenerationMadeAfterItWasRead(t
 		{"the very thing", proof(work, 1), "[1]"},
 		{"the same again, while it is being committed", proof(work, 1), "[]"},
 	} {
-		n.Report(test.proofs)
-		if got := ids(n.Proved(100)); got != test.want {
+		n.Report(inventory.Report{Proofs: test.proofs})
+		if got := ids(n.Decided(100)); got != test.want {
 			t.Errorf("%s: to be committed %s, want %s", test.name, got, test.want)
 		}
 	}
@@ -121,8 +121,8 @@ func TestWhatWasProvedOfTheFirstADoesNotCommitTheSecond(t *testing.T) {
 	first := next(t, n)
 	n.SetRows([]row.Row{b})
 	second := next(t, n)
-	n.Report(proof(first, 1))
-	if got := ids(n.Proved(100)); got != "[]" {
+	n.Report(inventory.Report{Proofs: proof(first, 1)})
+	if got := ids(n.Decided(100)); got != "[]" {
 		t.Errorf("A was proved, the row says B, and %s would be committed", got)
 	}
 	n.SetRows([]row.Row{again})
@@ -131,13 +131,13 @@ func TestWhatWasProvedOfTheFirstADoesNotCommitTheSecond(t *testing.T) {
 		t.Fatalf("work %+v, %+v, %+v", first, second, third)
 	}
 	for generation := uint64(1); generation <= 2; generation++ {
-		n.Report(proof(first, generation))
-		if got := ids(n.Proved(100)); got != "[]" {
+		n.Report(inventory.Report{Proofs: proof(first, generation)})
+		if got := ids(n.Decided(100)); got != "[]" {
 			t.Errorf("A was proved at generation %d, before it was read again, and %s would be committed", generation, got)
 		}
 	}
-	n.Report(proof(third, 3))
-	if got := ids(n.Proved(100)); got != "[1]" {
+	n.Report(inventory.Report{Proofs: proof(third, 3)})
+	if got := ids(n.Decided(100)); got != "[1]" {
 		t.Errorf("A was proved at generation 3, and %s would be committed", got)
 	}
 }
@@ -146,16 +146,16 @@ func TestAProofUnderAGenerationToComeNeverCounts(t *testing.T) {
 	a, b := at(1, addressA, false), at(1, addressB, false)
 	n := inSession(a)
 	first := next(t, n)
-	n.Report(proof(first, 3))
+	n.Report(inventory.Report{Proofs: proof(first, 3)})
 	n.SetRows([]row.Row{b})
 	next(t, n)
 	n.SetRows([]row.Row{a})
 	third := next(t, n)
-	if got := ids(n.Proved(100)); third.Generation != 3 || got != "[]" {
+	if got := ids(n.Decided(100)); third.Generation != 3 || got != "[]" {
 		t.Errorf("generation 3 was claimed before it was made; now it is %d, and %s would be committed", third.Generation, got)
 	}
-	n.Report(proof(third, 3))
-	if got := ids(n.Proved(100)); got != "[1]" {
+	n.Report(inventory.Report{Proofs: proof(third, 3)})
+	if got := ids(n.Decided(100)); got != "[1]" {
 		t.Errorf("A was proved at generation 3, and %s would be committed", got)
 	}
 }
@@ -167,12 +167,12 @@ func TestARowThatWasTouchedBetweenTwoReadsIsProvedAnew(t *testing.T) {
 	n := inSession(a)
 	work := next(t, n)
 	n.SetRows([]row.Row{touched})
-	n.Report(proof(work, 1))
-	if got := ids(n.Proved(100)); got != "[]" {
+	n.Report(inventory.Report{Proofs: proof(work, 1)})
+	if got := ids(n.Decided(100)); got != "[]" {
 		t.Errorf("proved before the row was touched, and %s would be committed", got)
 	}
-	n.Report(proof(next(t, n), 2))
-	if got := n.Proved(100); len(got) != 1 || got[0] != touched {
+	n.Report(inventory.Report{Proofs: proof(next(t, n), 2)})
+	if got := n.Decided(100); len(got) != 1 || got[0] != touched {
 		t.Errorf("to be committed %+v", got)
 	}
 }
@@ -185,12 +185,12 @@ func TestTheSameContentUnderNewIDsIsProvedAnew(t *testing.T) {
 	if second.Generation != 2 || second.Items[0].Revision != first.Items[0].Revision || fmt.Sprint(second.Items[0].Rows) != "[2]" {
 		t.Errorf("work %+v, then %+v", first, second)
 	}
-	n.Report(proof(second, 1))
-	if got := ids(n.Proved(100)); got != "[]" {
+	n.Report(inventory.Report{Proofs: proof(second, 1)})
+	if got := ids(n.Decided(100)); got != "[]" {
 		t.Errorf("proved before the row was there, and %s would be committed", got)
 	}
-	n.Report(proof(second, 2))
-	if got := ids(n.Proved(100)); got != "[2]" {
+	n.Report(inventory.Report{Proofs: proof(second, 2)})
+	if got := ids(n.Decided(100)); got != "[2]" {
 		t.Errorf("to be committed %s", got)
 	}
 }
@@ -208,17 +208,17 @@ func TestACommitThatFailedIsReadAndProvedAnew(t *testing.T) {
 	a := at(1, addressA, false)
 	n := inSession(a)
 	work := next(t, n)
-	n.Report(proof(work, 1))
-	n.Settle(n.Proved(100)[0], false)
-	if got := ids(n.Proved(100)); got != "[]" || n.Settled() {
+	n.Report(inventory.Report{Proofs: proof(work, 1)})
+	n.Settle(n.Decided(100)[0], false)
+	if got := ids(n.Decided(100)); got != "[]" || n.Settled() {
 		t.Errorf("without reading it again, %s would be committed", got)
 	}
 	n.SetRows([]row.Row{a})
-	if got := ids(n.Proved(100)); got != "[]" {
+	if got := ids(n.Decided(100)); got != "[]" {
 		t.Errorf("without proving it again, %s would be committed", got)
 	}
-	n.Report(proof(next(t, n), 2))
-	if got := ids(n.Proved(100)); got != "[1]" {
+	n.Report(inventory.Report{Proofs: proof(next(t, n), 2)})
+	if got := ids(n.Decided(100)); got != "[1]" {
 		t.Errorf("to be committed %s", got)
 	}
 }
@@ -231,14 +231,16 @@ func TestACommitUnderWayIsConfirmedOnlyWhileItsProofStands(t *testing.T) {
 		want      bool
 	}{
 		{"nothing", func(*testing.T, *inventory.Node, inventory.WorkSet) {}, true},
-		{"the same report again", func(_ *testing.T, n *inventory.Node, work inventory.WorkSet) { n.Report(proof(work, 1)) }, true},
+		{"the same report again", func(_ *testing.T, n *inventory.Node, work inventory.WorkSet) {
+			n.Report(inventory.Report{Proofs: proof(work, 1)})
+		}, true},
 		{"the same rows again", func(_ *testing.T, n *inventory.Node, _ inventory.WorkSet) { n.SetRows([]row.Row{a}) }, true},
-		{"a report without the proof", func(_ *testing.T, n *inventory.Node, _ inventory.WorkSet) { n.Report(nil) }, false},
+		{"a report without the proof", func(_ *testing.T, n *inventory.Node, _ inventory.WorkSet) { n.Report(inventory.Report{}) }, false},
 		{"the session's end", func(_ *testing.T, n *inventory.Node, _ inventory.WorkSet) { n.Close() }, false},
 		{"another session", func(t *testing.T, n *inventory.Node, _ inventory.WorkSet) {
 			t.Helper()
 			n.Open()
-			n.Report(nil)
+			n.Report(inventory.Report{})
 			next(t, n)
 		}, false},
 		{"another content", func(_ *testing.T, n *inventory.Node, _ inventory.WorkSet) { n.SetRows([]row.Row{b}) }, false},
@@ -248,7 +250,7 @@ func TestACommitUnderWayIsConfirmedOnlyWhileItsProofStands(t *testing.T) {
 			next(t, n)
 			n.SetRows([]row.Row{a})
 			next(t, n)
-			n.Report(proof(work, 1))
+			n.Report(inventory.Report{Proofs: proof(work, 1)})
 		}, false},
 		{"a conflict", func(_ *testing.T, n *inventory.Node, _ inventory.WorkSet) {
 			n.SetRows([]row.Row{a, at(2, addressB, false)})
@@ -257,8 +259,8 @@ func TestACommitUnderWayIsConfirmedOnlyWhileItsProofStands(t *testing.T) {
 	} {
 		n := inSession(a)
 		work := next(t, n)
-		n.Report(proof(work, 1))
-		r := n.Proved(100)[0]
+		n.Report(inventory.Report{Proofs: proof(work, 1)})
+		r := n.Decided(100)[0]
 		test.meanwhile(t, n, work)
 		if got := n.Confirm(r); got != test.want {
 			t.Errorf("%s: confirmed %v, want %v", test.name, got, test.want)
@@ -267,21 +269,21 @@ func TestACommitUnderWayIsConfirmedOnlyWhileItsProofStands(t *testing.T) {
 	// One that was not confirmed is committed once it is proved again.
 	n := inSession(a)
 	work := next(t, n)
-	n.Report(proof(work, 1))
-	r := n.Proved(100)[0]
-	n.Report(nil)
+	n.Report(inventory.Report{Proofs: proof(work, 1)})
+	r := n.Decided(100)[0]
+	n.Report(inventory.Report{})
 	n.Confirm(r)
 	n.Settle(r, false)
-	n.Report(proof(work, 1))
-	if got := ids(n.Proved(100)); got != "[1]" {
+	n.Report(inventory.Report{Proofs: proof(work, 1)})
+	if got := ids(n.Decided(100)); got != "[1]" {
 		t.Errorf("proved again, and %s would be committed", got)
 	}
 }
 
 func TestNoMoreRowsAreHandedOutThanAreAskedFor(t *testing.T) {
 	n := inSession(at(1, addressA, false), at(2, addressA, false), at(3, addressA, false))
-	n.Report(proof(next(t, n), 1))
-	if got := ids(n.Proved(2)) + ids(n.Proved(2)) + ids(n.Proved(2)); got != "[1 2][3][]" {
+	n.Report(inventory.Report{Proofs: proof(next(t, n), 1)})
+	if got := ids(n.Decided(2)) + ids(n.Decided(2)) + ids(n.Decided(2)); got != "[1 2][3][]" {
 		t.Errorf("handed out %s", got)
 	}
 }
@@ -289,13 +291,13 @@ func TestNoMoreRowsAreHandedOutThanAreAskedFor(t *testing.T) {
 func TestNothingOfOneSessionCountsInTheNext(t *testing.T) {
 	n := inSession(at(1, addressA, false))
 	work := next(t, n)
-	n.Report(proof(work, 1))
+	n.Report(inventory.Report{Proofs: proof(work, 1)})
 	n.Open()
-	if got := ids(n.Proved(100)); got != "[]" {
+	if got := ids(n.Decided(100)); got != "[]" {
 		t.Errorf("proved by a session that is gone, and %s would be committed", got)
 	}
-	n.Report(proof(work, 1))
-	if got := ids(n.Proved(100)); got != "[]" {
+	n.Report(inventory.Report{Proofs: proof(work, 1)})
+	if got := ids(n.Decided(100)); got != "[]" {
 		t.Errorf("before the new session was given anything, %s would be committed", got)
 	}
 	if again := next(t, n); again.Generation != 1 {
@@ -394,8 +396,8 @@ func TestEveryCommitIsOfTheLatestRead(t *testing.T) {
 						proofs = append(proofs, inventory.Proof{Key: item.Key, Revision: item.Revision, Generation: work.Generation})
 					}
 				}
-				n.Report(proofs)
-				for _, r := range n.Proved(100) {
+				n.Report(inventory.Report{Proofs: proofs})
+				for _, r := range n.Decided(100) {
 					now, found := read[r.ID]
 					covered := slices.ContainsFunc(proofs, func(p inventory.Proof) bool { return p.Generation > readAt[r.ID] })
 					if !found || now != r || r.Committed || !covered {
@@ -442,7 +444,7 @@ func TestEveryCommitIsOfTheLatestRead(t *testing.T) {
 			}
 			flying = nil
 			look()
-			n.Report(nil)
+			n.Report(inventory.Report{})
 			advance()
 			if len(sent) > 0 {
 				work := sent[len(sent)-1]
@@ -450,8 +452,8 @@ func TestEveryCommitIsOfTheLatestRead(t *testing.T) {
 				for _, item := range work.Items {
 					proofs = append(proofs, inventory.Proof{Key: item.Key, Revision: item.Revision, Generation: work.Generation})
 				}
-				n.Report(proofs)
-				flying = n.Proved(100)
+				n.Report(inventory.Report{Proofs: proofs})
+				flying = n.Decided(100)
 			}
 		}
 		look()

@@ -17,7 +17,7 @@ type Source interface {
 type collector struct {
 	source Source
 
-	nodes, sessions, rows, polls, workSets, reports, replaced, proved, failed *prometheus.Desc
+	nodes, sessions, rows, polls, workSets, reports, replaced, proved, failed, guarded, disturbed *prometheus.Desc
 }
 
 var _ prometheus.Collector = &collector{}
@@ -39,14 +39,18 @@ func New(source Source) prometheus.Collector {
 		reports:  describe("reports_total", "Reports of nodes taken over."),
 		replaced: describe("sessions_replaced_total", "Sessions that a second one of the same node replaced."),
 		proved: describe("rows_proved_total",
-			"Rows whose node proved them, by what became of the commit: committed, or overtaken by a change of the row.", "result"),
-		failed: describe("failed_commits_total", "Batches of rows that the database did not take."),
+			"Rows whose node proved them, or the contrary, by what became of it: committed, revoked, or overtaken by a change of the row.", "result"),
+		failed:    describe("failed_commits_total", "Batches of rows that the database did not take."),
+		guarded:   describe("guard_held", "Removals and changes of working interfaces that the guard holds until an operator releases them."),
+		disturbed: describe("disturbances_total", "Removals and changes of working interfaces that were let through.", "kind"),
 	}
 }
 
 // Describe tells Prometheus what there is.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, one := range []*prometheus.Desc{c.nodes, c.sessions, c.rows, c.polls, c.workSets, c.reports, c.replaced, c.proved, c.failed} {
+	for _, one := range []*prometheus.Desc{
+		c.nodes, c.sessions, c.rows, c.polls, c.workSets, c.reports, c.replaced, c.proved, c.failed, c.guarded, c.disturbed,
+	} {
 		out <- one
 	}
 }
@@ -76,6 +80,10 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	counter(c.reports, stats.Reports)
 	counter(c.replaced, stats.ReplacedSessions)
 	counter(c.proved, stats.Commits, "committed")
+	counter(c.proved, stats.Revocations, "revoked")
 	counter(c.proved, stats.OvertakenRows, "overtaken")
 	counter(c.failed, stats.FailedCommits)
+	gauge(c.guarded, stats.Guarded)
+	counter(c.disturbed, stats.Removals, "removal")
+	counter(c.disturbed, stats.Changes, "change")
 }

@@ -29,7 +29,7 @@ func (r *Reconciler) commit(ctx context.Context) {
 	}
 	var rows []row.Row
 	for name, known := range r.provable {
-		rows = append(rows, known.Proved(r.pace.rows-len(rows))...)
+		rows = append(rows, known.Decided(r.pace.rows-len(rows))...)
 		if len(rows) >= r.pace.rows {
 			break // This node may have more.
 		}
@@ -51,8 +51,8 @@ func (r *Reconciler) confirm(rows []row.Row) []bool {
 	confirmed := make([]bool, len(rows))
 	r.ask(func() {
 		for i, one := range rows {
-			known, found := r.nodes[one.Node.Text]
-			confirmed[i] = found && known.Confirm(one)
+			known := r.ownerOf(one.Node.Text)
+			confirmed[i] = known != nil && known.Confirm(one)
 		}
 	})
 
@@ -71,18 +71,25 @@ func (r *Reconciler) settle(done batch) {
 	} else {
 		r.pace.succeeded(done.took)
 	}
-	committed, overtaken := make(map[string][]int64), make(map[string][]int64)
+	committed, revoked, overtaken := make(map[string][]int64), make(map[string][]int64), make(map[string][]int64)
 	for i, one := range done.rows {
 		name, success := one.Node.Text, done.err == nil && done.committed[i]
-		if known, found := r.nodes[name]; found {
+		if known := r.ownerOf(name); known != nil {
 			known.Settle(one, success)
 		}
-		if success {
+		switch {
+		case success && one.Committed:
+			r.stats.Revocations++
+			revoked[name] = append(revoked[name], one.ID)
+		case success:
 			r.stats.Commits++
 			committed[name] = append(committed[name], one.ID)
-		} else {
+		default:
 			overtaken[name] = append(overtaken[name], one.ID)
 		}
+	}
+	for name, ids := range revoked {
+		r.log.Warn("taken back: these rows stood at 1, and are not true on their node", zap.String("node", name), zap.Int64s("rows", ids))
 	}
 	for name, ids := range committed {
 		r.log.Info("committed", zap.String("node", name), zap.Int64s("rows", ids))
@@ -96,5 +103,6 @@ func (r *Reconciler) settle(done batch) {
 	// Also what was committed: a flag that somebody has set back since leaves the table as the poll before the commit saw it,
 	// and would never be noticed. Only what is read after this point is known to be newer than what was just settled.
 	r.table.Reread(slices.Collect(maps.Keys(committed))...)
+	r.table.Reread(slices.Collect(maps.Keys(revoked))...)
 	r.table.Reread(slices.Collect(maps.Keys(overtaken))...)
 }

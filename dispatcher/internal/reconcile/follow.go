@@ -23,20 +23,26 @@ const sayAgain = time.Minute
 // Changed takes over rows that were read anew (store.Follower).
 func (r *Reconciler) Changed(change store.Change) {
 	r.ask(func() {
+		touched := make(map[*node]bool)
 		if change.Full {
 			r.health.Read = true
-			for name, known := range r.nodes {
-				if _, named := change.Nodes[name]; !named {
-					known.SetRows(nil)
-					r.advance(known)
-					r.forget(known)
-				}
+			for _, known := range r.nodes {
+				known.SetRows(nil)
+				touched[known] = true
 			}
 		}
 		for name, rows := range change.Nodes {
-			known := r.of(name)
-			known.SetRows(rows)
-			r.advance(known)
+			for _, known := range r.setGroup(name, rows) {
+				touched[known] = true
+			}
+		}
+		// All that is new is judged together before any of it is sent.
+		for known := range touched {
+			r.gather(known)
+		}
+		r.proceedAll()
+		for known := range touched {
+			r.proceed(known)
 			r.forget(known)
 		}
 	})

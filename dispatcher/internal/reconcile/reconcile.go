@@ -41,6 +41,18 @@ type Reconciler struct {
 	// What follows belongs to Run's goroutine.
 
 	nodes map[string]*node
+	names names
+	// total is how many rows the table has.
+	total int
+	// rule is by what interfaces that no row asks for are kept, guard stands over all that disturbs, fleet is how many interfaces
+	// nodes have taken, and claims say who claims what.
+	rule   inventory.Rule
+	guard  *inventory.Guard
+	fleet  int
+	claims claims
+	// waiting are the nodes with something that waits for its time, and wake is when they are looked at again; nil: there are none.
+	waiting map[string]*node
+	wake    <-chan time.Time
 	// provable are the nodes that may have rows to commit.
 	provable map[string]*node
 	// committing says that a batch is under way; its outcome comes by committed.
@@ -66,16 +78,37 @@ type node struct {
 	session *Session // nil: none now
 	// report is the newest one, also of a session that has ended; nil: there never was one.
 	report *multinicv1.NodeReport
+
+	// groups are the rows that are its work, by the name that they have; ambiguous is the one that is shown here and nobody's.
+	groups    map[string]*group
+	ambiguous *group
+	// isKnown says that it has had a session.
+	isKnown bool
+	// claimed are the items that it is counted for in claims, and taken is how many interfaces it is counted for in fleet.
+	claimed []inventory.Item
+	taken   int
 }
 
 var _ store.Follower = &Reconciler{}
 
+// Policy is what operators decide about the fleet.
+type Policy struct {
+	// HoldDown is how long an interface is kept that no row asks for any more.
+	HoldDown time.Duration
+	// GuardShare is how large a share of the fleet may be removed or changed within a minute; 1 or more: any.
+	GuardShare float64
+	// Suffixes are what a node's name may have at its end in the table or on the node, and not in both.
+	Suffixes []string
+}
+
 // New returns a reconciler that knows nothing yet. The log gets what happens to rows and sessions; now tells the time.
-func New(table Table, log *zap.Logger, now func() time.Time) *Reconciler {
+func New(table Table, policy Policy, log *zap.Logger, now func() time.Time) *Reconciler {
 	return &Reconciler{
 		table: table, log: log, now: now,
 		do: make(chan func()), stopped: make(chan struct{}),
-		nodes: make(map[string]*node), provable: make(map[string]*node), committed: make(chan batch, 1), pace: newPace(),
+		nodes: make(map[string]*node), names: newNames(policy.Suffixes), rule: inventory.Rule{HoldDown: policy.HoldDown},
+		guard: inventory.NewGuard(policy.GuardShare), claims: newClaims(), waiting: make(map[string]*node),
+		provable: make(map[string]*node), committed: make(chan batch, 1), pace: newPace(),
 	}
 }
 
@@ -95,6 +128,8 @@ func (r *Reconciler) Run(ctx context.Context) error {
 			r.settle(done)
 		case <-r.rest:
 			r.rest = nil
+		case <-r.wake:
+			r.proceedAll()
 		}
 		r.commit(commits)
 	}
@@ -126,7 +161,7 @@ func (r *Reconciler) ask(f func()) {
 func (r *Reconciler) of(name string) *node {
 	known, found := r.nodes[name]
 	if !found {
-		known = &node{name: name}
+		known = &node{name: name, groups: make(map[string]*group)}
 		// A node that has no rows has none, once the whole table was read.
 		if r.health.Read {
 			known.SetRows(nil)
@@ -142,16 +177,24 @@ func (r *Reconciler) forget(n *node) {
 	if n.session == nil && len(n.Rows()) == 0 {
 		delete(r.nodes, n.name)
 		delete(r.provable, n.name)
+		delete(r.waiting, n.name)
+		r.guard.Want(n.name, nil)
+		r.fleet -= n.taken
+		// What fitted it among others may now fit one alone.
+		for _, one := range r.unknow(n) {
+			r.gather(one)
+			r.proceed(one)
+		}
 	}
 }
 
-// advance sends a node the picture that is due, if one is, and has its proved rows committed.
+// advance sends a node the picture that is due, if one is, and has its rows committed that are decided.
 func (r *Reconciler) advance(n *node) {
 	if work, due := n.Next(); due && n.session != nil {
 		n.session.send(work)
 		r.stats.WorkSets++
 	}
-	if n.Pending() > 0 && n.session != nil {
+	if n.Undecided() {
 		r.provable[n.name] = n
 	}
 }

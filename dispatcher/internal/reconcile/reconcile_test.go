@@ -77,13 +77,29 @@ func run(t *testing.T, f *table, scene func(r *reconcile.Reconciler, stop func()
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		r := reconcile.New(f, zaptest.NewLogger(t), time.Now)
+		r := reconcile.New(f, policy(), zaptest.NewLogger(t), time.Now)
 		var running sync.WaitGroup
 		running.Go(func() { _ = r.Run(ctx) })
 		stop := func() { cancel(); running.Wait() }
 		scene(r, stop)
 		stop()
 	})
+}
+
+// start runs a reconciler with a table that takes everything, inside a bubble; end ends it.
+func start(t *testing.T, policy reconcile.Policy) (r *reconcile.Reconciler, end func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	r = reconcile.New(&table{}, policy, zaptest.NewLogger(t), time.Now)
+	var running sync.WaitGroup
+	running.Go(func() { _ = r.Run(ctx) })
+
+	return r, func() { cancel(); running.Wait() }
+}
+
+// policy is that of a dispatcher that was told nothing.
+func policy() reconcile.Policy {
+	return reconcile.Policy{HoldDown: time.Minute, GuardShare: 0.2}
 }
 
 // aRow is a pending row of a node, with a MAC of its own.
@@ -466,7 +482,7 @@ func TestAProblemThatLastsIsLoggedOnceAMinuteAndAnotherKindAtOnce(t *testing.T) 
 	synctest.Test(t, func(t *testing.T) {
 		core, logs := observer.New(zap.ErrorLevel)
 		ctx, cancel := context.WithCancel(t.Context())
-		r := reconcile.New(&table{}, zap.New(core), time.Now)
+		r := reconcile.New(&table{}, policy(), zap.New(core), time.Now)
 		var running sync.WaitGroup
 		running.Go(func() { _ = r.Run(ctx) })
 		for i := range 100 {

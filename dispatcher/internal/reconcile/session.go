@@ -70,7 +70,17 @@ func (r *Reconciler) Open(name, peer string) (*Session, error) {
 		}
 		known.session = session
 		known.Open()
+		touched := r.know(known)
 		r.log.Info("session opened", zap.String("node", name), zap.String("peer", peer))
+		for _, one := range touched {
+			r.gather(one)
+		}
+		for _, one := range touched {
+			r.proceed(one)
+			if one != known {
+				r.forget(one)
+			}
+		}
 	})
 	if refused != nil {
 		return nil, refused
@@ -89,8 +99,9 @@ func (r *Reconciler) Report(session *Session, report *multinicv1.NodeReport) {
 		}
 		r.stats.Reports++
 		known.report = report
-		known.Report(wire.Proofs(report))
-		r.advance(known)
+		known.Report(wire.ToReport(report))
+		r.gather(known)
+		r.proceed(known)
 	})
 }
 

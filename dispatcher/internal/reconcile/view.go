@@ -24,9 +24,12 @@ type Stats struct {
 	Polls, FailedPolls uint64
 	// WorkSets were made for sessions, Reports were taken over from them, ReplacedSessions made way for a second one.
 	WorkSets, Reports, ReplacedSessions uint64
-	// Commits counts rows that were set to 1; OvertakenRows had changed, or it took too long; FailedCommits counts batches that
-	// the database did not take.
-	Commits, OvertakenRows, FailedCommits uint64
+	// Commits counts rows that were set to 1, Revocations those that were taken back; OvertakenRows had changed, or it took too
+	// long; FailedCommits counts batches that the database did not take.
+	Commits, Revocations, OvertakenRows, FailedCommits uint64
+	// Guarded is how many removals and changes the guard holds now; Removals and Changes of working interfaces were let through.
+	Guarded           int
+	Removals, Changes uint64
 }
 
 // Stats returns the numbers; ErrStopped once Run has returned.
@@ -35,6 +38,9 @@ func (r *Reconciler) Stats() (stats Stats, err error) {
 	r.ask(func() {
 		stats, err = r.stats, nil
 		stats.Nodes = len(r.nodes)
+		if r.guard.Reason != "" {
+			stats.Guarded = r.guard.Total()
+		}
 		for _, known := range r.nodes {
 			if known.session != nil {
 				stats.Sessions++
@@ -70,8 +76,12 @@ func (r *Reconciler) Node(name string) (node *multinicv1.Node, health Health, er
 	err = ErrStopped
 	r.ask(func() {
 		health, err = r.health, nil
-		if known, found := r.nodes[name]; found {
-			node = known.view()
+		known, found := r.nodes[name]
+		if owner := r.ownerOf(name); !found && owner != nil {
+			known, found = owner, true
+		}
+		if found {
+			node = r.view(known)
 		}
 	})
 
@@ -103,7 +113,7 @@ func (r *Reconciler) Nodes(filter *multinicv1.NodeFilter, after string, most int
 			if name <= after || !known.matches(filter) {
 				continue
 			}
-			view := known.view()
+			view := r.view(known)
 			size += proto.Size(view)
 			if len(page.Nodes) == most || len(page.Nodes) > 0 && size > maxPage {
 				page.Next = last
@@ -125,9 +135,9 @@ func (n *node) matches(filter *multinicv1.NodeFilter) bool {
 }
 
 // view is the node as operators see it.
-func (n *node) view() *multinicv1.Node {
+func (r *Reconciler) view(n *node) *multinicv1.Node {
 	// A table may hold names that are no text; they are shown as far as they are.
-	view := &multinicv1.Node{Name: strings.ToValidUTF8(n.name, "\uFFFD"), Facts: n.report.GetFacts(), Interfaces: n.interfaces()}
+	view := &multinicv1.Node{Name: printable(n.name), Facts: n.report.GetFacts(), Interfaces: r.interfaces(n)}
 	if n.session != nil {
 		view.Session = &multinicv1.NodeSession{
 			ConnectedAt: timestamppb.New(n.session.opened), Peer: n.session.peer, Generation: n.Generation(),
@@ -147,6 +157,9 @@ func (n *node) view() *multinicv1.Node {
 	return view
 }
 
+// printable is a name as far as it is text.
+func printable(name string) string { return strings.ToValidUTF8(name, "\uFFFD") }
+
 func outcomes(outcome inventory.Outcome) multinicv1.RowVerdict {
 	switch outcome {
 	case inventory.Accepted:
@@ -155,13 +168,15 @@ func outcomes(outcome inventory.Outcome) multinicv1.RowVerdict {
 		return multinicv1.RowVerdict_ROW_VERDICT_REFUSED
 	case inventory.Conflict:
 		return multinicv1.RowVerdict_ROW_VERDICT_CONFLICT
+	case inventory.Ambiguous:
+		return multinicv1.RowVerdict_ROW_VERDICT_AMBIGUOUS
 	}
 
 	return multinicv1.RowVerdict_ROW_VERDICT_UNSPECIFIED
 }
 
 // interfaces sets side by side what the node should have and what it says, by key.
-func (n *node) interfaces() []*multinicv1.NodeInterface {
+func (r *Reconciler) interfaces(n *node) []*multinicv1.NodeInterface {
 	sides := make(map[inventory.Key]*multinicv1.NodeInterface)
 	side := func(key inventory.Key) *multinicv1.NodeInterface {
 		if sides[key] == nil {
@@ -175,6 +190,9 @@ func (n *node) interfaces() []*multinicv1.NodeInterface {
 	}
 	for _, result := range n.report.GetResults() {
 		side(wire.ToKey(result.GetKey())).Result = result
+	}
+	for key, one := range sides {
+		one.Hold = r.hold(n, key)
 	}
 
 	return slices.SortedFunc(maps.Values(sides), func(a, b *multinicv1.NodeInterface) int {

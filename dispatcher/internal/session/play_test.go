@@ -53,7 +53,7 @@ func prepare(t *testing.T) *dispatcher {
 		Password: func() (string, error) { return account.Password, nil },
 	})
 	log := zaptest.NewLogger(t)
-	d.reconciler = reconcile.New(table, log, time.Now)
+	d.reconciler = reconcile.New(table, reconcile.Policy{HoldDown: time.Minute, GuardShare: 0.2}, log, time.Now)
 	sessions := session.NewServer(d.reconciler)
 	var err error
 	d.grpc, err = server.New(server.Services{Dispatch: sessions, Fleet: fleet.NewServer(d.reconciler), Health: health.NewServer()}, log, prometheus.NewRegistry())

@@ -67,7 +67,7 @@ func TestAPeerThatReadsNothingHoldsUpNobody(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := reconcile.New(noTable{}, zap.NewNop(), time.Now)
+				r := reconcile.New(noTable{}, reconcile.Policy{}, zap.NewNop(), time.Now)
 				running, stop := context.WithCancel(t.Context())
 				var others sync.WaitGroup
 				others.Go(func() { _ = r.Run(running) })

@@ -153,7 +153,7 @@ func (c *commit) compareAndSet(ctx context.Context, transaction *sql.Tx, until i
 		}
 		to := success(!c.rows[i].Committed)
 		if statements[to] == nil {
-			statement, err := c.table.prepare(ctx, transaction, to)
+			statement, err := c.table.prepare(ctx, transaction, to) //nolint:sqlclosecheck // closed with all of statements
 			if err != nil {
 				return err
 			}

@@ -27,19 +27,23 @@ func ToKey(key *multinicv1.Key) inventory.Key {
 	return inventory.Key{MAC: key.GetMacAddress(), VLAN: int(key.GetVlanId())}
 }
 
+// FromSpec makes a message of a spec.
+func FromSpec(is inventory.Spec) *multinicv1.InterfaceSpec {
+	spec := &multinicv1.InterfaceSpec{Mtu: uint32(is.MTU), DnsServers: texts(is.DNS)}
+	if is.Address.IsValid() {
+		spec.Address = is.Address.String()
+	}
+	if is.Gateway.IsValid() {
+		spec.Gateway = is.Gateway.String()
+	}
+
+	return spec
+}
+
 // FromItem makes a message of an item.
 func FromItem(item inventory.Item) *multinicv1.WorkItem {
-	spec := &multinicv1.InterfaceSpec{Mtu: uint32(item.Spec.MTU)}
-	if item.Spec.Address.IsValid() {
-		spec.Address = item.Spec.Address.String()
-	}
-	if item.Spec.Gateway.IsValid() {
-		spec.Gateway = item.Spec.Gateway.String()
-	}
-	spec.DnsServers = texts(item.Spec.DNS)
-
 	return &multinicv1.WorkItem{
-		Key: FromKey(item.Key), RowIds: item.Rows[:min(len(item.Rows), mostRowIDs)], Revision: item.Revision, Spec: spec,
+		Key: FromKey(item.Key), RowIds: item.Rows[:min(len(item.Rows), mostRowIDs)], Revision: item.Revision, Spec: FromSpec(item.Spec),
 	}
 }
 
@@ -59,21 +63,77 @@ func FromWorkSet(work inventory.WorkSet) *multinicv1.WorkSet {
 		items = append(items, FromItem(item))
 	}
 
-	return &multinicv1.WorkSet{Generation: work.Generation, Items: items}
+	removals := make([]*multinicv1.Key, 0, len(work.Removals))
+	for _, key := range work.Removals {
+		removals = append(removals, FromKey(key))
+	}
+
+	return &multinicv1.WorkSet{Generation: work.Generation, Items: items, Removals: removals, RetryGeneration: work.Retry}
 }
 
-// Proofs are what a report proves.
-func Proofs(report *multinicv1.NodeReport) []inventory.Proof {
-	var proofs []inventory.Proof
+// ToReport is what a report says, as far as anything is decided by it.
+func ToReport(report *multinicv1.NodeReport) inventory.Report {
+	said := inventory.Report{Generation: report.GetGeneration(), Taken: map[inventory.Key]*inventory.Standing{}}
 	for _, result := range report.GetResults() {
-		if result.GetState() == multinicv1.State_STATE_READY && result.GetRevision() != "" {
-			proofs = append(proofs, inventory.Proof{
-				Key: ToKey(result.GetKey()), Revision: result.GetRevision(), Generation: result.GetVerifiedGeneration(),
-			})
+		key := ToKey(result.GetKey())
+		switch {
+		case result.GetRevision() == "": // Of no item of this session.
+		case result.GetState() == multinicv1.State_STATE_READY:
+			said.Proofs = append(said.Proofs, inventory.Proof{Key: key, Revision: result.GetRevision(), Generation: result.GetVerifiedGeneration()})
+		case isSettled(result.GetState()):
+			said.Disproofs = append(said.Disproofs, inventory.Disproof{Key: key, Revision: result.GetRevision()})
+		}
+		if result.GetReason() == multinicv1.Reason_REASON_NO_FREE_NAME {
+			said.Nameless++
+		}
+		if result.GetTaken() {
+			said.Taken[key] = toStanding(result.GetProved())
 		}
 	}
 
-	return proofs
+	return said
+}
+
+// isSettled says whether a state that is not READY disproves what it is of. One that is not known may be anything.
+func isSettled(state multinicv1.State) bool {
+	switch state {
+	case multinicv1.State_STATE_WAITING_FOR_LINK, multinicv1.State_STATE_FAILED, multinicv1.State_STATE_REFUSED,
+		multinicv1.State_STATE_UNSUPPORTED, multinicv1.State_STATE_PLANNED:
+		return true
+	case multinicv1.State_STATE_UNSPECIFIED, multinicv1.State_STATE_APPLYING, multinicv1.State_STATE_READY:
+	}
+
+	return false
+}
+
+// toStanding is what an interface was last proved to be; nil: nothing, or nothing that can be understood.
+func toStanding(spec *multinicv1.InterfaceSpec) *inventory.Standing {
+	if spec == nil {
+		return nil
+	}
+	standing := &inventory.Standing{MTU: int(spec.GetMtu())}
+	var err error
+	if text := spec.GetAddress(); text != "" {
+		if standing.Address, err = netip.ParsePrefix(text); err != nil {
+			return nil
+		}
+	}
+	if text := spec.GetGateway(); text != "" {
+		if standing.Gateway, err = netip.ParseAddr(text); err != nil {
+			return nil
+		}
+	}
+
+	return standing
+}
+
+// FromStanding is what an interface was last proved to be, as the protocol has it.
+func FromStanding(standing *inventory.Standing) *multinicv1.InterfaceSpec {
+	if standing == nil {
+		return nil
+	}
+
+	return FromSpec(inventory.Spec{Address: standing.Address, Gateway: standing.Gateway, MTU: standing.MTU})
 }
 
 // mac is a MAC address as the protocol has it.
@@ -134,9 +194,15 @@ func Bound(report *multinicv1.NodeReport) {
 			list(&observed.Routes)
 			list(&observed.Rules)
 		}
+		list(&result.Planned)
+		if proved := result.GetProved(); proved != nil {
+			cut(&proved.Address, maxText)
+			cut(&proved.Gateway, maxText)
+			list(&proved.DnsServers)
+		}
 	}
 	if facts := report.GetFacts(); facts != nil {
-		for _, text := range []*string{&facts.ExecutorVersion, &facts.KernelRelease, &facts.Backend, &facts.Activation} {
+		for _, text := range []*string{&facts.ExecutorVersion, &facts.KernelRelease, &facts.Backend, &facts.Activation, &facts.Mode} {
 			cut(text, maxText)
 		}
 	}
