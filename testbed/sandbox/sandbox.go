@@ -21,8 +21,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stageEnv tells a process which of the three stages it is: unset is outside, then stageInit, then stageInside.
-const stageEnv = "MULTINIC_SANDBOX_STAGE"
+// StageEnv is the variable that tells a process which of the three stages it is: unset is outside, then stageInit, then stageInside.
+const StageEnv = "MULTINIC_SANDBOX_STAGE"
 
 const (
 	stageInit   = "init"
@@ -36,7 +36,7 @@ type Fixture func() (end func() error, err error)
 // TMPDIR is a fresh folder. The suite fails if it leaves behind a goroutine, a process, a network namespace, a file
 // in TMPDIR or a file lock, and says which. It fails, too, if a fixture cannot be made or ended.
 func Main(m *testing.M, fixtures ...Fixture) {
-	switch os.Getenv(stageEnv) {
+	switch os.Getenv(StageEnv) {
 	case stageInside:
 		code := runWith(fixtures, m.Run)
 		os.Exit(worse(code, leftInProcess()))
@@ -68,7 +68,7 @@ func runWith(fixtures []Fixture, run func() int) (code int) {
 // it; body runs only in the program inside. An error of body is printed on stderr after the program's name and makes
 // the code 1. The context ends with SIGHUP, SIGINT or SIGTERM.
 func Run(name string, body func(context.Context) error) int {
-	switch os.Getenv(stageEnv) {
+	switch os.Getenv(StageEnv) {
 	case stageInside:
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
 		defer stop()
@@ -137,7 +137,7 @@ func enter(name string) (code int) {
 func again(stage string) *exec.Cmd {
 	cmd := exec.CommandContext(context.Background(), "/proc/self/exe")
 	cmd.Args = os.Args
-	cmd.Env = append(os.Environ(), stageEnv+"="+stage)
+	cmd.Env = append(os.Environ(), StageEnv+"="+stage)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.ExtraFiles = inheritedFiles()
 	return cmd
