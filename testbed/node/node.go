@@ -65,15 +65,6 @@ func (n *Node) PlugIn(name, mac string, w *Wire) *NIC {
 	return &NIC{node: n, wire: w, port: port, MAC: mac}
 }
 
-// Unplug takes the card away: the node's link vanishes, whatever its name is by now.
-func (nic *NIC) Unplug() {
-	nic.node.t.Helper()
-	nic.wire.IP("link", "delete", nic.port)
-}
-
-// Port is the name of the wire's end of the card's cable: setting it down there takes the card's carrier away.
-func (nic *NIC) Port() string { return nic.port }
-
 // connect makes a veth pair between a namespace and the wire, and returns the name of the wire's end.
 func (w *Wire) connect(n *Namespace, name, mac string) string {
 	w.t.Helper()
@@ -100,6 +91,18 @@ func (w *Wire) AddHost(name, cidr string) *Host {
 	h.IP("address", "add", cidr, "dev", h.Device)
 	h.IP("link", "set", h.Device, "up")
 	return h
+}
+
+// Own gives the host a further address, such as "192.0.2.7/32": it answers ARP for it from then on.
+func (h *Host) Own(cidr string) {
+	h.t.Helper()
+	h.IP("address", "add", cidr, "dev", h.Device)
+}
+
+// Disown takes an address of the host away.
+func (h *Host) Disown(cidr string) {
+	h.t.Helper()
+	h.IP("address", "delete", cidr, "dev", h.Device)
 }
 
 // Underlay gives the node the network that it is reached by: a card with an address, and the subnet's and the default

@@ -5,10 +5,10 @@ import (
 	"testing"
 
 	"multinic.dev/testbed/node"
-	"multinic.dev/testbed/sandbox"
+	"multinic.dev/testbed/uml"
 )
 
-func TestMain(m *testing.M) { sandbox.Main(m) }
+func TestMain(m *testing.M) { uml.Main(m) }
 
 func TestACardIsBareUntilSomebodyConfiguresItAndVanishesWhenUnplugged(t *testing.T) {
 	n := node.New(t, "node")
