@@ -11,10 +11,16 @@ import (
 // Node is a network namespace that stands for a Kubernetes node.
 type Node struct{ *Namespace }
 
-// New makes a node that has nothing but its loopback. The name must be unique in the sandbox.
+// New makes a node that has nothing but its loopback. The name must be unique in the sandbox. Its links will not ask
+// around for a second or two whether their own IPv6 address is free, so that nothing happens to them long after a test
+// has brought them up.
 func New(t TB, name string) *Node {
 	t.Helper()
-	return &Node{newNamespace(t, name)}
+	n := &Node{newNamespace(t, name)}
+	if n.hasIPv6() {
+		n.Set("net/ipv6/conf/default/accept_dad", "0")
+	}
+	return n
 }
 
 // Wire is an Ethernet segment: a bridge in a namespace of its own.
@@ -106,12 +112,12 @@ func (h *Host) Disown(cidr string) {
 }
 
 // Underlay gives the node the network that it is reached by: a card with an address, and the subnet's and the default
-// route with a metric, as DHCP clients leave them.
+// route with a metric, as DHCP clients leave them. Nothing of it is still to come when it returns.
 func (n *Node) Underlay(name, mac, cidr, gateway string, metric int, w *Wire) *NIC {
 	n.t.Helper()
 	nic := n.PlugIn(name, mac, w)
 	n.IP("address", "add", cidr, "dev", name, "noprefixroute")
-	n.IP("link", "set", name, "up")
+	n.bringUp(name)
 	n.IP("route", "add", subnet(n.t, cidr), "dev", name, "scope", "link", "src", host(cidr), "metric", strconv.Itoa(metric))
 	n.IP("route", "add", "default", "via", gateway, "dev", name, "src", host(cidr), "metric", strconv.Itoa(metric))
 	return nic

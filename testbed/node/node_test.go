@@ -57,3 +57,17 @@ func TestAPodReachesItsNodeAndBeyond(t *testing.T) {
 		}
 	}
 }
+
+func TestNothingOfAnUnderlayAPodOrALinkThatIsUpIsStillToCome(t *testing.T) {
+	n := node.New(t, "node")
+	n.PlugIn("eth1", "02:00:00:00:00:11", nil)
+	n.IP("link", "set", "eth1", "up")
+	n.Underlay("eth0", "02:00:00:00:00:10", "192.0.2.10/24", "192.0.2.1", 100, nil)
+	n.AddPod("pod", "10.244.0.5/32")
+	for _, link := range []string{"eth1", "eth0", "pod-pod"} {
+		got := n.IP("-o", "address", "show", "dev", link, "scope", "link")
+		if !strings.Contains(got, "inet6 fe80::") || strings.Contains(got, "tentative") {
+			t.Errorf("%s has not settled: %q", link, got)
+		}
+	}
+}

@@ -16,12 +16,12 @@ func (n *Node) AddPod(name, cidr string) *Host {
 	pod := &Host{Namespace: newNamespace(n.t, name), Device: "eth0"}
 	device := "pod-" + name
 	n.IP("link", "add", device, "type", "veth", "peer", "name", pod.Device, "netns", name)
-	n.IP("link", "set", device, "up")
 	n.Set("net/ipv4/conf/"+device+"/proxy_arp", "1")
 	n.Set("net/ipv4/neigh/"+device+"/proxy_delay", "0")
 	n.Set("net/ipv4/ip_forward", "1")
 	pod.IP("address", "add", cidr, "dev", pod.Device)
 	pod.IP("link", "set", pod.Device, "up")
+	n.bringUp(device)
 	pod.IP("route", "add", podGateway, "dev", pod.Device, "scope", "link")
 	pod.IP("route", "add", "default", "via", podGateway, "dev", pod.Device)
 	n.IP("route", "add", host(cidr), "dev", device, "scope", "link")

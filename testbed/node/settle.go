@@ -1,0 +1,56 @@
+package node
+
+import (
+	"os"
+	"strings"
+	"time"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// settleTimeout is how long a link may take to settle. It takes some milliseconds.
+const settleTimeout = 30 * time.Second
+
+// hasIPv6 says whether the kernel has IPv6 at all.
+func (n *Node) hasIPv6() bool {
+	return n.Do(func() error {
+		_, err := os.Stat("/proc/sys/net/ipv6")
+		return err
+	}) == nil
+}
+
+// bringUp brings a link up and waits until it has the address and the route that the kernel gives it for that, the last
+// of what follows, so that whoever listens from then on hears of nothing that is only the late end of this. Its other
+// end must be up.
+func (n *Node) bringUp(link string) {
+	n.t.Helper()
+	if !n.hasIPv6() {
+		n.IP("link", "set", link, "up")
+		return
+	}
+	var socket *nl.NetlinkSocket
+	err := n.Do(func() (err error) {
+		socket, err = nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
+		return err
+	})
+	if err != nil {
+		n.t.Fatalf("listen to the kernel of %s: %v", n.name, err)
+	}
+	defer socket.Close()
+	// Nothing may come any more, if all was there before the first look.
+	if err := socket.SetReceiveTimeout(&unix.Timeval{Usec: 100_000}); err != nil {
+		n.t.Fatalf("set a receive timeout in %s: %v", n.name, err)
+	}
+	n.IP("link", "set", link, "up")
+	for deadline := time.Now().Add(settleTimeout); ; {
+		if strings.Contains(n.IP("-6", "route", "show", "table", "local", "dev", link), "fe80::") {
+			return
+		}
+		if time.Now().After(deadline) {
+			n.t.Fatalf("the link %s has not settled within %v: %s", link, settleTimeout, n.IP("address", "show", "dev", link))
+			return
+		}
+		_, _, _ = socket.Receive() // Whatever has come, or has not, the next look tells.
+	}
+}
