@@ -6,11 +6,11 @@ import (
 	"testing"
 
 	"multinic.dev/testbed/node"
-	"multinic.dev/testbed/sandbox"
 	"multinic.dev/testbed/snapshot"
+	"multinic.dev/testbed/uml"
 )
 
-func TestMain(m *testing.M) { sandbox.Main(m) }
+func TestMain(m *testing.M) { uml.Main(m) }
 
 func take(t *testing.T, n *node.Node) snapshot.Snapshot {
 	t.Helper()
@@ -170,4 +170,25 @@ func TestASnapshotIsNarrowedByTheNamesOfLinks(t *testing.T) {
 	if got := after.Only("eth1").String(); !strings.Contains(got, "setting net/ipv4/conf/eth1/rp_filter=") {
 		t.Errorf("of eth1 alone: %s", got)
 	}
+}
+
+func TestAVLANsIDAndTheLinkBelowItAreInIt(t *testing.T) {
+	uml.Run(t, func() {
+		n := node.New(t, "node")
+		n.PlugIn("eth1", "02:00:00:00:00:11", nil)
+		n.IP("link", "set", "eth1", "up")
+		n.AddVLAN("eth1.7", "eth1", 7)
+		const want = "\nlink ifname eth1.7 ifindex 3 kind vlan address 02:00:00:00:00:11 mtu 1500 flags [\"BROADCAST\",\"MULTICAST\",\"UP\"]"
+		before := take(t, n)
+		_, text, found := strings.Cut(before.String(), want)
+		text, _, _ = strings.Cut(text, "\n")
+		if !found || !strings.Contains(text, " link eth1 ") || !strings.Contains(text, " vlan 7 ") {
+			t.Errorf("the snapshot says nothing, or this, of the VLAN: %s\n%s", text, before)
+		}
+		n.IP("link", "delete", "eth1.7")
+		n.AddVLAN("eth1.7", "eth1", 8)
+		if got := snapshot.Differences(before.Only("eth1.7"), take(t, n).Only("eth1.7")); len(got) != 2 {
+			t.Errorf("after another id took its place, differences: %q", got)
+		}
+	})
 }
