@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
+	"strings"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,7 +17,9 @@ import (
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 
+	"multinic.dev/executor/internal/arp"
 	"multinic.dev/executor/internal/config"
+	"multinic.dev/executor/internal/guard"
 	"multinic.dev/executor/internal/host"
 	"multinic.dev/executor/internal/latest"
 	"multinic.dev/executor/internal/link"
@@ -112,7 +116,7 @@ func closeListener(listener net.Listener) error {
 		return nil
 	}
 
-	return listener.Close() //nolint:wrapcheck // it names itself
+	return listener.Close()
 }
 
 // address is a listener's, as a number where a port was left to the kernel.
@@ -150,7 +154,7 @@ func assemble(
 	e := &executor{log: log}
 	transactions := transaction.New(transaction.Config{
 		Kernel: kernel, Record: interfaces, Journal: transaction.OpenJournal(settings.StateDir),
-		Prober: transaction.Unguarded{}, Guard: transaction.Unguarded{}, Log: log, Machine: identity.Machine, Boot: identity.Boot,
+		Prober: arp.Prober{}, Guard: guardOf(settings, kernel, log), Log: log, Machine: identity.Machine, Boot: identity.Boot,
 	})
 	e.worker = worker.New(worker.Config{
 		Kernel: kernel, Record: interfaces, Transactions: transactions, Observe: settings.Mode == config.Observe, Boot: identity.Boot,
@@ -165,6 +169,26 @@ func assemble(
 	e.http = probe.NewServer(e.worker, e.session, registry)
 
 	return e, nil
+}
+
+// guardOf is the guard over the node's own network.
+func guardOf(settings *config.Config, kernel *link.Kernel, log *zap.Logger) *guard.Guard {
+	c := guard.Config{
+		Kernel: kernel, Own: settings.NodeAddresses(), Answers: arp.Answers, DialTimeout: settings.ConfirmTimeout, Log: log,
+		Targets: guard.Around(settings.Dispatcher, os.Getenv("KUBERNETES_SERVICE_HOST"), "/etc/resolv.conf"),
+	}
+	if !strings.HasPrefix(settings.Dispatcher, "unix:") {
+		c.Dial = func(ctx context.Context) error {
+			connection, err := (&net.Dialer{}).DialContext(ctx, "tcp", settings.Dispatcher)
+			if err != nil {
+				return err //nolint:wrapcheck // it says whom it could not reach
+			}
+
+			return connection.Close()
+		}
+	}
+
+	return guard.New(c)
 }
 
 // kernelRelease is what `uname -r` prints.

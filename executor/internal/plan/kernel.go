@@ -86,3 +86,14 @@ type Rule struct {
 	// Other says that the rule has conditions or actions that are not in the other fields: it is never one of ours.
 	Other bool `json:"other,omitempty"`
 }
+
+// Path is the way that a kernel sends traffic which is bound to no address. Paths are comparable with ==. The zero Path: it does
+// not send it at all.
+type Path struct {
+	// Link is the index of the outgoing link.
+	Link int
+	// Source is the address that the traffic gets.
+	Source netip.Addr
+	// Via is the next hop. Invalid: the destination is on the link.
+	Via netip.Addr
+}
