@@ -71,3 +71,12 @@ func TestNothingOfAnUnderlayAPodOrALinkThatIsUpIsStillToCome(t *testing.T) {
 		}
 	}
 }
+
+func TestAnUnderlayIsMadeWhereIPv6IsOff(t *testing.T) {
+	n := node.New(t, "node")
+	n.Set("net/ipv6/conf/default/disable_ipv6", "1")
+	n.Underlay("eth0", "02:00:00:00:00:10", "192.0.2.10/24", "192.0.2.1", 100, nil)
+	if got := n.IP("-o", "address", "show", "dev", "eth0"); !strings.Contains(got, "inet 192.0.2.10/24") || strings.Contains(got, "inet6") {
+		t.Errorf("addresses: %s", got)
+	}
+}

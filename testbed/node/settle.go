@@ -14,10 +14,18 @@ const settleTimeout = 30 * time.Second
 
 // hasIPv6 says whether the kernel has IPv6 at all.
 func (n *Node) hasIPv6() bool {
-	return n.Do(func() error {
-		_, err := os.Stat("/proc/sys/net/ipv6")
+	_, ok := n.setting("net/ipv6/conf/default/accept_dad")
+	return ok
+}
+
+// setting reads a setting of the namespace, if there is one; name is its path below /proc/sys.
+func (n *Node) setting(name string) (string, bool) {
+	var value []byte
+	err := n.Do(func() (err error) {
+		value, err = os.ReadFile("/proc/sys/" + name)
 		return err
-	}) == nil
+	})
+	return strings.TrimSpace(string(value)), err == nil
 }
 
 // bringUp brings a link up and waits until it has the address and the route that the kernel gives it for that, the last
@@ -25,8 +33,8 @@ func (n *Node) hasIPv6() bool {
 // end must be up.
 func (n *Node) bringUp(link string) {
 	n.t.Helper()
-	if !n.hasIPv6() {
-		n.IP("link", "set", link, "up")
+	if off, ok := n.setting("net/ipv6/conf/" + link + "/disable_ipv6"); !ok || off != "0" {
+		n.IP("link", "set", link, "up") // Nothing follows from it.
 		return
 	}
 	var socket *nl.NetlinkSocket
