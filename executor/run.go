@@ -116,7 +116,7 @@ func closeListener(listener net.Listener) error {
 		return nil
 	}
 
-	return listener.Close()
+	return listener.Close() //nolint:wrapcheck // it names itself
 }
 
 // address is a listener's, as a number where a port was left to the kernel.

@@ -135,6 +135,13 @@ func (f *Fleet) StartDispatcher(arguments ...string) {
 	f.Dispatcher = f.start("dispatcher", f.Command(arguments...))
 }
 
+// StartAnotherDispatcher starts a second dispatcher on the same database, to which no executor comes.
+func (f *Fleet) StartAnotherDispatcher() *program.Process {
+	f.t.Helper()
+
+	return f.start("another dispatcher", f.Command("--listen=unix:"+f.Socket()+"2", "--http-listen=127.0.0.1:18081"))
+}
+
 // start starts a program and waits for its first word: before that, it does not heed the signal to stop in good order yet.
 func (f *Fleet) start(name string, cmd *exec.Cmd) *program.Process {
 	f.t.Helper()

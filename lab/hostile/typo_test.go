@@ -68,7 +68,9 @@ func TestATypoInALiveRowLeavesItsNICAsItIs(t *testing.T) {
 	// The control: a change that can be carried out is heard.
 	p.change(cells{"ip_address": "10.1.0.11"})
 	p.fleet.Until(func() bool {
-		return strings.HasPrefix(outcome(p.nodes(), liveRow), "accepted as 02:00:5e:10:01:00 10.1.0.11/24 via 10.1.0.1 dns 203.0.113.53 mtu 1500, READY")
+		isThere := strings.Contains(p.node.IP("address", "show", "dev", "multinic0"), "10.1.0.11/24")
+
+		return isThere && strings.HasPrefix(outcome(p.nodes(), liveRow), "accepted as 02:00:5e:10:01:00 10.1.0.11/24 via 10.1.0.1 dns 203.0.113.53 mtu 1500, READY")
 	}, func() string { return outcome(p.nodes(), liveRow) })
 	if events := p.monitor.Mark(t); !slices.ContainsFunc(events, func(e monitor.Event) bool { return e.Link == "multinic0" }) {
 		t.Errorf("a change of the address made no event: %v", events)

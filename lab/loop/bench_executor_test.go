@@ -3,6 +3,7 @@ package loop_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -48,8 +49,7 @@ func (g *giver) Session(stream grpc.BidiStreamingServer[multinicv1.SessionReques
 	for {
 		request, err := stream.Recv()
 		if err != nil {
-			<-sent
-			return err
+			return errors.Join(err, <-sent)
 		}
 		if report := request.GetReport(); report != nil {
 			g.reports <- report
@@ -82,11 +82,7 @@ func (g *giver) took(b *testing.B, generation uint64, items []*multinicv1.WorkIt
 // threads.
 func BenchmarkExecutor(b *testing.B) {
 	const rounds, rest = 15, 30 * time.Second
-	dir, err := os.MkdirTemp("", "b-")
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := b.TempDir()
 	socket := filepath.Join(dir, "socket")
 	listener, err := (&net.ListenConfig{}).Listen(b.Context(), "unix", socket)
 	if err != nil {
@@ -97,7 +93,12 @@ func BenchmarkExecutor(b *testing.B) {
 	multinicv1.RegisterDispatchServiceServer(server, g)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	b.Cleanup(func() { server.Stop(); <-served })
+	b.Cleanup(func() {
+		server.Stop()
+		if err := <-served; err != nil {
+			b.Error(err)
+		}
+	})
 
 	n, wire := node.New(b, "node"), node.NewWire(b, "wire")
 	n.Set("net/ipv6/conf/default/disable_ipv6", "1")

@@ -35,10 +35,7 @@ func TestWhatIsChangedByHandIsRepairedAtOnceAndOnce(t *testing.T) {
 	f.StartDispatcher()
 	n.StartExecutor()
 	f.AwaitAll()
-	m := monitor.Start(t, n.Node)
-	for i := range hands { // The monitor tells what is new of a link from what it says once more, late, of being up.
-		n.IP("link", "set", fmt.Sprint("multinic", i), "alias", "known to the monitor")
-	}
+	m := listen(t, n)
 	for i, words := range hands {
 		hand, _, _ := strings.Cut(fmt.Sprintf(words, i, 0x6d6e0000+4096*i), "%!") // Without what it has no use for.
 		t.Run(hand, func(t *testing.T) {
@@ -88,6 +85,21 @@ func TestACardThatIsPluggedInAgainHasTheSameNameAndConfiguration(t *testing.T) {
 		right(t, n, rows)
 	}
 	f.AwaitAll()
+}
+
+// listen listens to a node from now on. A link says once more, and late, that it is up: a monitor tells that from news of links that it
+// has heard of before.
+func listen(t *testing.T, n *fleet.Node) *monitor.Monitor {
+	t.Helper()
+	m := monitor.Start(t, n.Node)
+	for line := range strings.Lines(n.IP("-o", "link")) {
+		name, _, _ := strings.Cut(strings.TrimSuffix(strings.Fields(line)[1], ":"), "@")
+		n.IP("link", "set", name, "alias", "known to the monitor")
+		n.IP("link", "set", name, "alias", "")
+	}
+	m.Mark(t)
+
+	return m
 }
 
 // judged is what the oracle finds wrong with a node whose cards have the names of their order.

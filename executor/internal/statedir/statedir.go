@@ -4,6 +4,7 @@ package statedir
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -13,11 +14,19 @@ import (
 // each lock a file of that name.
 const lockName = "lock"
 
-// Dir is a state directory that belongs to this process alone until it is closed, or the process ends.
-type Dir struct{ lock *os.File }
+// nodeName is the abstract socket (unix(7)) whose name one executor of a node has, whatever its state directory. Each network
+// namespace has such names of its own, and the kernel gives one free with its process.
+const nodeName = "@multinic-executor"
 
-// Open makes the directory if it is missing, for its owner only, and locks it. That another executor has it is an error at
-// once: two that configure one node would undo each other's work for ever.
+// Dir is a state directory that belongs to this process alone, as the node does, until it is closed, or the process ends.
+type Dir struct {
+	lock *os.File
+	node net.Listener
+}
+
+// Open makes the directory if it is missing, for its owner only, and locks it, and the node with it: the network namespace of the
+// calling thread. That another executor has either is an error at once: two that configure one node would undo each other's work for
+// ever.
 func Open(path string) (*Dir, error) {
 	const onlyOwner = 0o700
 	if err := os.MkdirAll(path, onlyOwner); err != nil {
@@ -30,18 +39,26 @@ func Open(path string) (*Dir, error) {
 	}
 	err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return nil, errors.Join(errors.New("another executor is using it: stop that one, or choose another directory"), lock.Close())
+		return nil, errors.Join(errors.New("another executor is using it: stop that one"), lock.Close())
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", lock.Name(), err), lock.Close())
 	}
 
-	return &Dir{lock: lock}, nil
+	node, err := net.Listen("unix", nodeName) //nolint:noctx // it takes no time
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, errors.Join(errors.New("another executor runs on this node, with another state directory: stop that one"), lock.Close())
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock the node: %w", err), lock.Close())
+	}
+
+	return &Dir{lock: lock, node: node}, nil
 }
 
 // Close gives the directory free.
 func (d *Dir) Close() error {
-	if err := d.lock.Close(); err != nil {
+	if err := errors.Join(d.node.Close(), d.lock.Close()); err != nil {
 		return fmt.Errorf("unlock %s: %w", d.lock.Name(), err)
 	}
 

@@ -6,7 +6,10 @@ import (
 	"testing"
 
 	"multinic.dev/executor/internal/statedir"
+	"multinic.dev/testbed/sandbox"
 )
+
+func TestMain(m *testing.M) { sandbox.Main(m) }
 
 func TestAMissingDirectoryIsMadeForItsOwnerOnly(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lib", "multinic")
@@ -34,9 +37,13 @@ func TestADirectoryBelongsToOneExecutorAtATime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = "another executor is using it: stop that one, or choose another directory"
+	const want = "another executor is using it: stop that one"
 	if _, err := statedir.Open(path); err == nil || err.Error() != want {
 		t.Errorf("a second one: %v, want: %s", err, want)
+	}
+	const elsewhere = "another executor runs on this node, with another state directory: stop that one"
+	if _, err := statedir.Open(t.TempDir()); err == nil || err.Error() != elsewhere {
+		t.Errorf("a second one with another directory: %v, want: %s", err, elsewhere)
 	}
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
