@@ -53,7 +53,25 @@ func Open(path string) (*Dir, error) {
 		return nil, errors.Join(fmt.Errorf("lock the node: %w", err), lock.Close())
 	}
 
+	if err := sweep(path); err != nil {
+		return nil, errors.Join(err, node.Close(), lock.Close())
+	}
+
 	return &Dir{lock: lock, node: node}, nil
+}
+
+// sweep removes what an executor that was killed in the middle of writing a file has left of it: the new content, under a name that
+// begins with a dot (see package durable).
+func sweep(path string) error {
+	left, err := filepath.Glob(filepath.Join(path, ".*.json*"))
+	if err != nil {
+		return fmt.Errorf("look for what was left behind: %w", err)
+	}
+	for _, file := range left {
+		err = errors.Join(err, os.Remove(file))
+	}
+
+	return err
 }
 
 // Close gives the directory free.

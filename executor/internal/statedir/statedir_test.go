@@ -57,6 +57,26 @@ func TestADirectoryBelongsToOneExecutorAtATime(t *testing.T) {
 	}
 }
 
+func TestWhatAKilledExecutorWasWritingIsRemoved(t *testing.T) {
+	path := t.TempDir()
+	for _, name := range []string{".interfaces.json123", ".journal.json4", "interfaces.json", "journal.json"} {
+		if err := os.WriteFile(filepath.Join(path, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir, err := statedir.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := dir.Close(); err != nil {
+		t.Error(err)
+	}
+	left, err := filepath.Glob(filepath.Join(path, "*.json*"))
+	if hidden, _ := filepath.Glob(filepath.Join(path, ".*json*")); err != nil || len(left) != 2 || len(hidden) != 0 {
+		t.Errorf("left are %v and %v, %v", left, hidden, err)
+	}
+}
+
 func TestWhatIsNoDirectoryIsAnError(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
