@@ -3,8 +3,6 @@
 package kill_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -25,17 +23,7 @@ import (
 var programs program.Programs
 
 func TestMain(m *testing.M) {
-	sandbox.Main(m, func() (func() error, error) {
-		dir, err := os.MkdirTemp("", "programs-")
-		if err != nil {
-			return nil, err
-		}
-		if programs, err = program.Build(context.Background(), dir); err != nil {
-			return nil, errors.Join(err, os.RemoveAll(dir))
-		}
-
-		return func() error { return os.RemoveAll(dir) }, nil
-	})
+	sandbox.Main(m, program.Fixture(&programs))
 }
 
 const (

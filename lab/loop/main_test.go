@@ -2,9 +2,6 @@
 package loop_test
 
 import (
-	"context"
-	"errors"
-	"os"
 	"testing"
 
 	"multinic.dev/lab/fleet"
@@ -16,16 +13,7 @@ import (
 var programs program.Programs
 
 func TestMain(m *testing.M) {
-	sandbox.Main(m, func() (func() error, error) {
-		dir, err := os.MkdirTemp("", "programs-")
-		if err != nil {
-			return nil, err
-		}
-		if programs, err = program.Build(context.Background(), dir); err != nil {
-			return nil, errors.Join(err, os.RemoveAll(dir))
-		}
-		return func() error { return os.RemoveAll(dir) }, nil
-	})
+	sandbox.Main(m, program.Fixture(&programs))
 }
 
 // newFleet makes a fleet with a database and nothing else yet.

@@ -78,6 +78,21 @@ func Start(name string, cmd *exec.Cmd) (*Process, error) {
 	return p, nil
 }
 
+// Fixture builds both programs for all tests of a suite, into a folder that goes with them (sandbox.Main).
+func Fixture(into *Programs) func() (end func() error, err error) {
+	return func() (func() error, error) {
+		dir, err := os.MkdirTemp("", "programs-")
+		if err != nil {
+			return nil, fmt.Errorf("make a folder for the programs: %w", err)
+		}
+		if *into, err = Build(context.Background(), dir); err != nil {
+			return nil, errors.Join(err, os.RemoveAll(dir))
+		}
+
+		return func() error { return os.RemoveAll(dir) }, nil
+	}
+}
+
 // PID is the program's process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
