@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,6 +24,8 @@ func addr(text string) netip.Addr { return netip.MustParseAddr(text) }
 
 // world is a node with one link, a gateway, and a dispatcher behind it.
 type world struct {
+	mu sync.Mutex // guards the others
+
 	kernel    plan.Kernel
 	ways      map[netip.Addr]plan.Path
 	answers   bool
@@ -43,9 +46,19 @@ func newWorld() *world {
 	return w
 }
 
-func (w *world) Read(context.Context) (plan.Kernel, error) { return w.kernel, nil }
+func (w *world) Read(context.Context) (plan.Kernel, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 
-func (w *world) Lookup(destination netip.Addr) (plan.Path, error) { return w.ways[destination], nil }
+	return w.kernel, nil
+}
+
+func (w *world) Lookup(destination netip.Addr) (plan.Path, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+
+	return w.ways[destination], nil
+}
 
 func (w *world) guard() *guard.Guard {
 	return guard.New(guard.Config{
@@ -53,8 +66,15 @@ func (w *world) guard() *guard.Guard {
 		Targets: func(context.Context) []guard.Target {
 			return []guard.Target{{"the dispatcher", addr("198.51.100.9")}, {"nobody", addr("203.0.113.1")}}
 		},
-		Answers: func(context.Context, int, netip.Addr, netip.Addr) (bool, error) { return w.answers, nil },
+		Answers: func(context.Context, int, netip.Addr, netip.Addr) (bool, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+
+			return w.answers, nil
+		},
 		Dial: func(context.Context) error {
+			w.mu.Lock()
+			defer w.mu.Unlock()
 			w.dialled++
 			if !w.reachable {
 				return errors.New("connection refused")
@@ -107,6 +127,8 @@ func TestWhatIsLostForTwoSecondsIsToBeUndone(t *testing.T) {
 				if test.back != 0 {
 					time.AfterFunc(test.back, func() {
 						was := newWorld()
+						w.mu.Lock()
+						defer w.mu.Unlock()
 						w.kernel, w.ways, w.answers, w.reachable = was.kernel, was.ways, true, true
 					})
 				}

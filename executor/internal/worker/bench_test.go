@@ -148,6 +148,8 @@ func (b *bench) restart() {
 
 // InUse plays the hosts on the wire.
 func (b *bench) InUse(_ context.Context, wanted []transaction.Wanted, _ []string) ([]string, error) {
+	b.kernel.mu.Lock()
+	defer b.kernel.mu.Unlock()
 	holders := make([]string, len(wanted))
 	for i, one := range wanted {
 		holders[i] = b.inUse[one.Address.String()]
@@ -158,7 +160,19 @@ func (b *bench) InUse(_ context.Context, wanted []transaction.Wanted, _ []string
 
 // Begin plays the guard over the node's own network.
 func (b *bench) Begin(context.Context, plan.Kernel, plan.Claims) (func(context.Context) error, error) {
-	return func(context.Context) error { return b.lost }, nil
+	return func(context.Context) error {
+		b.kernel.mu.Lock()
+		defer b.kernel.mu.Unlock()
+
+		return b.lost
+	}, nil
+}
+
+// quietly lets something become so of which the kernel gives no sign.
+func (b *bench) quietly(what func()) {
+	b.kernel.mu.Lock()
+	defer b.kernel.mu.Unlock()
+	what()
 }
 
 // end ends the worker, which must be in good order.

@@ -49,19 +49,21 @@ func TestARemovalThatFailsIsUndoneSaidAndTriedAgain(t *testing.T) {
 	play(t, []string{macA}, func(b *bench) {
 		b.want(1, 1, item(macA, "r1", "192.0.2.10/24"))
 		before := stateOf(b)
-		b.kernel.refuse = func(change plan.Change) error {
-			if strings.HasPrefix(change.String(), "link set multinic0 name") {
-				return errors.New("no")
-			}
+		b.quietly(func() {
+			b.kernel.refuse = func(change plan.Change) error {
+				if strings.HasPrefix(change.String(), "link set multinic0 name") {
+					return errors.New("no")
+				}
 
-			return nil
-		}
+				return nil
+			}
+		})
 		b.giveUp(2, []plan.Key{{MAC: macA}})
 		b.expect("stream 1 generation 2", "a  multinic0 FAILED APPLY_FAILED: link set multinic0 name eth1: no (attempt 1, next in 900ms)")
 		if got := stateOf(b); got != before {
 			b.Errorf("the kernel was\n%s\nand is\n%s", before, got)
 		}
-		b.kernel.refuse = func(plan.Change) error { return nil }
+		b.quietly(func() { b.kernel.refuse = func(plan.Change) error { return nil } })
 		time.Sleep(time.Second)
 		b.settle()
 		b.expect("stream 1 generation 2")

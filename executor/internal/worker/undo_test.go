@@ -39,13 +39,15 @@ func TestAChangeThatFailsIsUndoneAndWhatWorkedStays(t *testing.T) {
 	play(t, []string{macA, macB}, func(b *bench) {
 		b.want(1, 1, item(macA, "r1", "192.0.2.10/24"), item(macB, "r2", "198.51.100.10/24"))
 		before := stateOf(b)
-		b.kernel.refuse = func(change plan.Change) error {
-			if strings.HasPrefix(change.String(), "rule add pref 25001 from 203.0.113.10") {
-				return errors.New("no")
-			}
+		b.quietly(func() {
+			b.kernel.refuse = func(change plan.Change) error {
+				if strings.HasPrefix(change.String(), "rule add pref 25001 from 203.0.113.10") {
+					return errors.New("no")
+				}
 
-			return nil
-		}
+				return nil
+			}
+		})
 		b.want(1, 2, item(macA, "r3", "203.0.113.10/24"), item(macB, "r2", "198.51.100.10/24"))
 		b.expect("stream 1 generation 2", "a r3 multinic0 FAILED APPLY_FAILED: rule add pref 25001 from 203.0.113.10 lookup main suppress_prefixlength 0 proto 109: no "+
 			"(attempt 1, next in 900ms)", "b r2 multinic1 READY")
@@ -69,7 +71,7 @@ func TestAnAddressInUseIsFoundBeforeTheOldOneIsGivenUp(t *testing.T) {
 	play(t, []string{macA, macB}, func(b *bench) {
 		b.want(1, 1, item(macA, "r1", "192.0.2.10/24"))
 		b.kernel.took()
-		b.inUse = map[string]string{"192.0.2.99": "02:00:00:00:00:99"}
+		b.quietly(func() { b.inUse = map[string]string{"192.0.2.99": "02:00:00:00:00:99"} })
 		b.want(1, 2, item(macA, "r2", "192.0.2.99/24"), item(macB, "r3", "198.51.100.10/24"))
 		b.expect("stream 1 generation 2", "a r2 multinic0 FAILED ADDRESS_IN_USE: 192.0.2.99 is in use on the wire, by 02:00:00:00:00:99: "+
 			"give one of the two another address (attempt 1, next in 900ms)", "b r3 multinic1 READY")
@@ -78,7 +80,7 @@ func TestAnAddressInUseIsFoundBeforeTheOldOneIsGivenUp(t *testing.T) {
 				b.Errorf("touched: %s", change)
 			}
 		}
-		b.inUse = nil // The control: it is free now.
+		b.quietly(func() { b.inUse = nil }) // The control: it is free now.
 		time.Sleep(time.Second)
 		b.settle()
 		b.expect("stream 1 generation 2", "a r2 multinic0 READY", "b r3 multinic1 READY")
@@ -89,21 +91,21 @@ func TestALossOfTheNodesOwnNetworkUndoesTheWholeTransaction(t *testing.T) {
 	play(t, []string{macA, macB}, func(b *bench) {
 		b.want(1, 1, item(macA, "r1", "192.0.2.10/24"))
 		before := stateOf(b)
-		b.lost = errors.New("eth0 has lost its address")
+		b.quietly(func() { b.lost = errors.New("eth0 has lost its address") })
 		b.want(1, 2, item(macA, "r2", "192.0.2.11/24"), item(macB, "r3", ""))
 		const lost = "FAILED UNDERLAY_LOST: eth0 has lost its address (attempt 1, next in 900ms)"
 		b.expect("stream 1 generation 2", "a r2 multinic0 "+lost, "b r3 multinic1 "+lost)
 		if after := stateOf(b); after != before {
 			b.Errorf("the kernel was\n%s\nand is\n%s", before, after)
 		}
-		b.lost = fmt.Errorf("the way to 10.0.0.1: %w", transaction.ErrPathChanged)
+		b.quietly(func() { b.lost = fmt.Errorf("the way to 10.0.0.1: %w", transaction.ErrPathChanged) })
 		time.Sleep(time.Second)
 		b.settle()
 		report, _ := b.reports.Get()
 		if got := report.Results[1].Problem.Reason.String(); got != "REASON_PATH_CHANGED" {
 			b.Errorf("the reason is %s", got)
 		}
-		b.lost = nil
+		b.quietly(func() { b.lost = nil })
 		time.Sleep(5 * time.Second)
 		b.settle()
 		b.expect("stream 1 generation 2", "a r2 multinic0 READY", "b r3 multinic1 READY")
@@ -119,7 +121,7 @@ func TestOneBadCardAmongTenLeavesNineAppliedInOneActivation(t *testing.T) {
 		items = append(items, item(mac, "r1", fmt.Sprintf("192.0.2.%d/24", 10+n)))
 	}
 	play(t, macs, func(b *bench) {
-		b.inUse = map[string]string{"192.0.2.13": "02:00:00:00:00:99"}
+		b.quietly(func() { b.inUse = map[string]string{"192.0.2.13": "02:00:00:00:00:99"} })
 		b.want(1, 1, items...)
 		if *b.meter != (meter{reported: 2, ready: 9, failed: 1, activated: 1}) {
 			b.Errorf("counted: %+v", *b.meter)
@@ -141,11 +143,11 @@ func TestOneBadCardAmongTenLeavesNineAppliedInOneActivation(t *testing.T) {
 
 func TestAnOperatorsRetryIsMadeAtOnce(t *testing.T) {
 	play(t, []string{macA}, func(b *bench) {
-		b.inUse = map[string]string{"192.0.2.10": "02:00:00:00:00:99"}
+		b.quietly(func() { b.inUse = map[string]string{"192.0.2.10": "02:00:00:00:00:99"} })
 		b.want(1, 1, item(macA, "r1", "192.0.2.10/24"))
 		time.Sleep(20 * time.Second)
 		b.settle()
-		b.inUse = nil
+		b.quietly(func() { b.inUse = nil })
 		set := work.Set{Generation: work.Generation{Stream: 1, Number: 2}, Items: []work.Item{item(macA, "r1", "192.0.2.10/24")}}
 		b.sets.Put(set) // Not yet: nobody asked.
 		b.settle()
