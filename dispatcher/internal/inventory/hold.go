@@ -11,8 +11,9 @@ import (
 // holds is what of a node's work is held back, and why: interfaces that no row asks for any more, and changes of what stands.
 type holds struct {
 	// taken are the interfaces that the node has, by its newest report, also of a session that has ended; nameless is for how
-	// many NICs it has no name left.
+	// many NICs it has no name left. Present are those of taken whose link is there.
 	taken    map[Key]*Standing
+	present  map[Key]bool
 	nameless int
 	// reserved are keys that rows may ask for which cannot be told to be this node's, and vague says that such a row has no key
 	// that could be read.
@@ -49,9 +50,10 @@ type Disturbance struct {
 type Rule struct {
 	// HoldDown is how long its row must have stayed away.
 	HoldDown time.Duration
-	// Claimed says whether a row that is there, of any node, has a claim to a MAC that the node of the given key has, or to the
-	// address; then nothing is waited for.
-	Claimed func(key Key, address netip.Addr) bool
+	// Claimed says whether a row that is there has a claim to the address, of any node, or to the MAC, of another: then nothing is
+	// waited for. A MAC whose link is present is not claimed away: it cannot be on two nodes, and a node that comes under a wrong name
+	// must not lose all that the rows of its right name ask for.
+	Claimed func(key Key, address netip.Addr, present bool) bool
 }
 
 // Reserve says which keys rows may ask for that fit this node among others, and whether there is one of which not even the key can
@@ -195,7 +197,7 @@ func (n *Node) isRipe(now time.Time, rule Rule, key Key, needed map[string]bool)
 		address = standing.Address.Addr()
 	}
 
-	return !now.Before(n.absent[key].Add(rule.HoldDown)) || needed[key.MAC] || rule.Claimed(key, address)
+	return !now.Before(n.absent[key].Add(rule.HoldDown)) || needed[key.MAC] || rule.Claimed(key, address, n.present[key])
 }
 
 // needed are the MACs whose names are needed: of cards of which nothing is asked for, those that have been absent for longest.

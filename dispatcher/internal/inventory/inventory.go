@@ -133,6 +133,8 @@ type Report struct {
 	Disproofs  []Disproof
 	// Taken are the interfaces that the node has, with what they were last proved to be; nil: nothing was.
 	Taken map[Key]*Standing
+	// Present are those of Taken whose link is there.
+	Present map[Key]bool
 	// Nameless is for how many NICs that the node should have no name is left.
 	Nameless int
 }

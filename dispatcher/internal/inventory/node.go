@@ -143,7 +143,7 @@ func (n *Node) Report(report Report) {
 			n.proofs[proof.Key] = proof
 		}
 	}
-	n.taken, n.nameless = report.Taken, report.Nameless
+	n.taken, n.present, n.nameless = report.Taken, report.Present, report.Nameless
 	if report.Generation > n.generation {
 		return
 	}

@@ -52,10 +52,10 @@ func (c *claims) set(n *node, items []inventory.Item) {
 	}
 }
 
-// by says whether an item of another node has a MAC, or any item an address.
-func (c *claims) by(n *node, key inventory.Key, address netip.Addr) bool {
+// by says whether an item of another node has a MAC, which counts where its link is not present, or any item an address.
+func (c *claims) by(n *node, key inventory.Key, address netip.Addr, present bool) bool {
 	for other := range c.macs[key.MAC] {
-		if other != n {
+		if other != n && !present {
 			return true
 		}
 	}
@@ -66,7 +66,9 @@ func (c *claims) by(n *node, key inventory.Key, address netip.Addr) bool {
 // ruleFor is by what it is decided how long a node's interfaces are kept that no row asks for.
 func (r *Reconciler) ruleFor(n *node) inventory.Rule {
 	rule := r.rule
-	rule.Claimed = func(key inventory.Key, address netip.Addr) bool { return r.claims.by(n, key, address) }
+	rule.Claimed = func(key inventory.Key, address netip.Addr, present bool) bool {
+		return r.claims.by(n, key, address, present)
+	}
 
 	return rule
 }

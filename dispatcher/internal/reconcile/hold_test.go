@@ -170,30 +170,37 @@ func TestADispatcherThatWasRestartedWaitsAnew(t *testing.T) {
 
 // TestAHeldInterfaceYieldsAtOnce to a row that claims its MAC on another node, or its address.
 func TestAHeldInterfaceYieldsAtOnce(t *testing.T) {
-	for _, test := range []struct {
-		name   string
-		claim  func(held row.Row) row.Row
-		yields bool
-	}{
-		{"the MAC on another node", func(held row.Row) row.Row {
-			claim := aRow("b", 99)
-			claim.MAC = held.MAC
+	onAnother := func(held row.Row) row.Row {
+		claim := aRow("b", 99)
+		claim.MAC = held.MAC
 
-			return claim
-		}, true},
+		return claim
+	}
+	for _, test := range []struct {
+		name    string
+		claim   func(held row.Row) row.Row
+		present bool
+		yields  bool
+	}{
+		{"the MAC on another node", onAnother, false, true},
+		{"the MAC on another node, though its link is here", onAnother, true, false},
 		{"the address under a new MAC", func(held row.Row) row.Row {
 			claim := aRow("a", 99)
 			claim.Address, claim.Mask = held.Address, held.Mask
 
 			return claim
-		}, true},
-		{"nothing of it", func(row.Row) row.Row { return aRow("a", 99) }, false},
+		}, true, true},
+		{"nothing of it", func(row.Row) row.Row { return aRow("a", 99) }, false, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			run(t, &table{}, func(r *reconcile.Reconciler, _ func()) {
 				rows := interfaces("a", 1, 3)
 				r.Changed(picture(rows...))
 				p := join(t, r, "a", nil)
+				if test.present {
+					p.has["00:03/0"].Observed = &multinicv1.Observed{LinkIndex: 3}
+					p.report(1)
+				}
 				claim := test.claim(rows[2])
 				change := store.Change{Nodes: map[string][]row.Row{"a": rows[:2]}}
 				change.Nodes[claim.Node.Text] = append(slices.Clone(change.Nodes[claim.Node.Text]), claim)

@@ -73,7 +73,9 @@ func FromWorkSet(work inventory.WorkSet) *multinicv1.WorkSet {
 
 // ToReport is what a report says, as far as anything is decided by it.
 func ToReport(report *multinicv1.NodeReport) inventory.Report {
-	said := inventory.Report{Generation: report.GetGeneration(), Taken: map[inventory.Key]*inventory.Standing{}}
+	said := inventory.Report{
+		Generation: report.GetGeneration(), Taken: map[inventory.Key]*inventory.Standing{}, Present: map[inventory.Key]bool{},
+	}
 	for _, result := range report.GetResults() {
 		key := ToKey(result.GetKey())
 		switch {
@@ -88,6 +90,7 @@ func ToReport(report *multinicv1.NodeReport) inventory.Report {
 		}
 		if result.GetTaken() {
 			said.Taken[key] = toStanding(result.GetProved())
+			said.Present[key] = result.GetObserved().GetLinkIndex() != 0
 		}
 	}
 
