@@ -58,12 +58,16 @@ func (Prober) InUse(ctx context.Context, wanted []transaction.Wanted, own []stri
 		}
 	}
 	var asking sync.WaitGroup
-	for _, s := range sockets {
-		asking.Go(func() { s.probe(ctx, own) })
+	failed := make([]error, len(sockets))
+	for i, s := range sockets {
+		asking.Go(func() {
+			s.probe(ctx, own)
+			failed[i] = s.close() // Each by itself: the kernel takes ten milliseconds for it.
+		})
 	}
 	asking.Wait()
 
-	return holders, closeAll(sockets)
+	return holders, errors.Join(failed...)
 }
 
 // Answers says whether a neighbour on a link answers one request that comes from one of the node's own addresses, within a third of a
