@@ -3,16 +3,22 @@
 package kill_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
 	"multinic.dev/lab/fleet"
 	"multinic.dev/lab/program"
+	multinicv1 "multinic.dev/proto/multinic/v1"
 	"multinic.dev/testbed/node"
 	"multinic.dev/testbed/oracle"
 	"multinic.dev/testbed/sandbox"
@@ -237,5 +243,55 @@ func TestADatabaseThatStandsStillForAMinuteMakesNoFlagFalse(t *testing.T) {
 	s.fleet.AwaitAll()
 	if wrong := s.wrong(); wrong != "" {
 		t.Error(wrong)
+	}
+}
+
+// TestStrangersWhoTakeASessionMakeNoFlagAndTakeNothingAway has them come under the node's name, one after the other, while its rows are
+// written anew; the node's own executor stays away for half a minute each time that it is replaced.
+func TestStrangersWhoTakeASessionMakeNoFlagAndTakeNothingAway(t *testing.T) {
+	s := &scene{T: t, random: rand.New(rand.NewPCG(2, 0)), fleet: fleet.New(t, fleet.Settings{Programs: programs})}
+	s.build()
+	s.dispatcher()
+	for _, n := range s.fleet.Nodes() {
+		n.StartExecutor()
+	}
+	s.fleet.AwaitAll()
+	n := s.fleet.Nodes()[0]
+	before, err := snapshot.Take(t.Context(), n.Node)
+	s.must(err)
+	connection, err := grpc.NewClient("unix:"+s.fleet.Socket(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	s.must(err)
+	defer func() { s.must(connection.Close()) }()
+	for round := range 20 {
+		s.fleet.Rewrite(s.rows[:cards]...)
+		ctx, end := context.WithCancel(t.Context())
+		stream, err := multinicv1.NewDispatchServiceClient(connection).Session(ctx)
+		s.must(err)
+		s.must(stream.Send(&multinicv1.SessionRequest{Message: &multinicv1.SessionRequest_Hello{Hello: &multinicv1.Hello{NodeName: n.Name()}}}))
+		s.must(stream.Send(&multinicv1.SessionRequest{Message: &multinicv1.SessionRequest_Report{Report: &multinicv1.NodeReport{}}}))
+		if _, err := stream.Recv(); err != nil {
+			t.Fatalf("stranger %d: %v", round, err)
+		}
+		end()
+	}
+	rows, err := s.fleet.DB.Query(t.Context(), "SELECT COUNT(*) FROM multi_interface WHERE netplan_success = 1 AND attached_node_name = '"+n.Name()+"'")
+	s.must(err)
+	if rows[0][0] != "0" {
+		t.Errorf("%s rows of a node that nobody has proved are 1", rows[0][0])
+	}
+	after, err := snapshot.Take(t.Context(), n.Node)
+	s.must(err)
+	for _, difference := range snapshot.Differences(before, after) {
+		t.Errorf("the node was disturbed: %s", difference)
+	}
+	// The node's own executor comes back by itself.
+	deadline := time.NewTimer(2 * time.Minute)
+	defer deadline.Stop()
+	for tick := time.NewTicker(time.Second); strings.Contains(s.fleet.Flags(), "0"); {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("the flags are %s", s.fleet.Flags())
+		}
 	}
 }

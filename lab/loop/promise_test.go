@@ -279,15 +279,7 @@ func TestALossOfTheUnderlayIsUndone(t *testing.T) {
 	before := take(t, n)
 
 	set(f, mac(1, 0), "ip_address = '10.1.0.20'")
-	journal := filepath.Join(n.StateDir(), "journal.json")
-	for deadline := time.Now().Add(fleet.Patience); ; {
-		if _, err := os.Stat(journal); err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("there is no transaction")
-		}
-	}
+	awaitTransaction(t, n)
 	n.IP("address", "delete", "192.0.2.10/24", "dev", "eth0")
 	f.AwaitFlags("0 1")
 	f.AwaitResult(n.Name(), mac(1, 0), "FAILED UNDERLAY_LOST: the node's own network has lost something meanwhile, so all was put back: eth0 ")
@@ -298,6 +290,42 @@ func TestALossOfTheUnderlayIsUndone(t *testing.T) {
 	n.IP("route", "replace", "default", "via", "192.0.2.1", "dev", "eth0", "src", "192.0.2.10", "metric", "100")
 	same(t, before, take(t, n))
 	f.AwaitAll() // It is tried again by itself, and nothing is lost now.
+	rows[0].Address = "10.1.0.20"
+	right(t, n, rows)
+}
+
+// awaitTransaction returns as soon as a node's executor is in the middle of one.
+func awaitTransaction(t *testing.T, n *fleet.Node) {
+	t.Helper()
+	for deadline := time.Now().Add(fleet.Patience); ; {
+		if _, err := os.Stat(filepath.Join(n.StateDir(), "journal.json")); err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("there is no transaction")
+		}
+	}
+}
+
+// TestAWayToTheGatewayThatChangesIsUndone has somebody lead the way to the gateway elsewhere in the middle of a transaction.
+func TestAWayToTheGatewayThatChangesIsUndone(t *testing.T) {
+	f := newFleet(t)
+	n, rows := addNode(f, 1, 2), rowsOf(1, 2)
+	wire := node.NewWire(t, "underlay")
+	wire.AddHost("gateway", "192.0.2.1/24")
+	n.Underlay("eth0", mac(1, 99), "192.0.2.10/24", "192.0.2.1", 100, wire)
+	f.Insert(rows...)
+	f.StartDispatcher(unguarded)
+	n.StartExecutor()
+	f.AwaitAll()
+	set(f, mac(1, 0), "ip_address = '10.1.0.20'")
+	awaitTransaction(t, n)
+	n.IP("route", "add", "192.0.2.1/32", "dev", "lo")
+	f.AwaitFlags("0 1")
+	f.AwaitResult(n.Name(), mac(1, 0), "FAILED PATH_CHANGED: the node's way has changed, so all was put back: the default gateway (192.0.2.1) was reached ")
+	right(t, n, rows)
+	n.IP("route", "delete", "192.0.2.1/32", "dev", "lo")
+	f.AwaitAll()
 	rows[0].Address = "10.1.0.20"
 	right(t, n, rows)
 }
