@@ -90,13 +90,17 @@ func (o *observer) take(index int) {
 		o.taken[index] = true
 		o.take(link.Master)
 		o.take(link.Lower)
-		// The slaves of a bond are how it is reached; a bridge has pods as its ports, which are not.
 		for _, slave := range o.kernel.Links {
-			if slave.Master == index && link.Kind != "bridge" {
+			if slave.Master == index && isUplink(link, slave) {
 				o.take(slave.Index)
 			}
 		}
 	}
+}
+
+// isUplink says whether a slave is how its master is reached: each of a bond's is; a bridge has pods as its ports as well.
+func isUplink(master, slave plan.Link) bool {
+	return master.Kind != "bridge" || slices.Contains([]string{"", "bond", "team", "vlan"}, slave.Kind)
 }
 
 // Lost says what of it is gone or otherwise, a sentence each. What is new is no loss.

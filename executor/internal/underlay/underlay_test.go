@@ -26,6 +26,9 @@ func aNode() plan.Kernel {
 			{Index: 3, Name: "eth1", MAC: "02:00:00:00:00:03", Master: 4, Up: true, MTU: 1500},
 			{Index: 4, Name: "bond0", Kind: "bond", Up: true, MTU: 1500, Addresses: []plan.Address{address("192.0.2.5/24"), address("192.0.2.100/32")}},
 			{Index: 5, Name: "multinic0", MAC: "02:00:00:00:00:05", Up: true, MTU: 1500, Addresses: []plan.Address{address("198.51.100.5/24")}},
+			{Index: 9, Name: "eth3", MAC: "02:00:00:00:00:09", Master: 10, Up: true, MTU: 1500},
+			{Index: 10, Name: "br0", Kind: "bridge", Up: true, MTU: 1500, Addresses: []plan.Address{address("203.0.113.6/24")}},
+			{Index: 11, Name: "vnet0", Kind: "tun", Master: 10, Up: true, MTU: 1500},
 			{Index: 6, Name: "cni0", Kind: "bridge", Up: true, MTU: 1450, Addresses: []plan.Address{address("10.244.0.1/24")}},
 			{Index: 7, Name: "pod", Kind: "veth", Master: 6, Up: true, MTU: 1450},
 			{Index: 8, Name: "admin", MAC: "02:00:00:00:00:08", Up: true, MTU: 1500, Addresses: []plan.Address{address("203.0.113.5/24")}},
@@ -44,7 +47,7 @@ func claims() plan.Claims {
 }
 
 func of(kernel plan.Kernel) underlay.Underlay {
-	return underlay.Of(kernel, claims(), []netip.Addr{netip.MustParseAddr("203.0.113.5")})
+	return underlay.Of(kernel, claims(), []netip.Addr{netip.MustParseAddr("203.0.113.5"), netip.MustParseAddr("203.0.113.6")})
 }
 
 func TestWhatIsLostIsSaid(t *testing.T) {
@@ -64,10 +67,12 @@ func TestWhatIsLostIsSaid(t *testing.T) {
 		{"up", func(k *plan.Kernel) { k.Links[2].Up = false }, "eth1 is down"},
 		{"the MTU", func(k *plan.Kernel) { k.Links[3].MTU = 1400 }, "the MTU of bond0 was 1500 and is 1400"},
 		{"the name", func(k *plan.Kernel) { k.Links[3].Name = "bond1" }, "bond0 is named bond1 now"},
-		{"the node's own address", func(k *plan.Kernel) { k.Links[7].Addresses = nil }, "admin is gone, or is not the node's way out any more"},
+		{"the node's own address", func(k *plan.Kernel) { k.Links[10].Addresses = nil }, "admin is gone, or is not the node's way out any more"},
 		{"multinic's", func(k *plan.Kernel) { k.Links[4].Addresses, k.Links[4].Up = nil, false }, ""},
-		{"a pod", func(k *plan.Kernel) { k.Links = slices.Delete(k.Links, 6, 7) }, ""},
-		{"a pods' bridge", func(k *plan.Kernel) { k.Links = slices.Delete(k.Links, 5, 7) }, ""},
+		{"a pod", func(k *plan.Kernel) { k.Links = slices.Delete(k.Links, 9, 10) }, ""},
+		{"the uplink of a bridge", func(k *plan.Kernel) { k.Links[5].Up = false }, "eth3 is down"},
+		{"another port of a bridge", func(k *plan.Kernel) { k.Links = slices.Delete(k.Links, 7, 8) }, ""},
+		{"a pods' bridge", func(k *plan.Kernel) { k.Links = slices.Delete(k.Links, 8, 10) }, ""},
 		{"a route of a CNI", func(k *plan.Kernel) { k.Routes = slices.Delete(k.Routes, 2, 4) }, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
