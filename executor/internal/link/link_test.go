@@ -11,10 +11,10 @@ import (
 	"multinic.dev/testbed/monitor"
 	"multinic.dev/testbed/node"
 	"multinic.dev/testbed/oracle"
-	"multinic.dev/testbed/sandbox"
+	"multinic.dev/testbed/uml"
 )
 
-func TestMain(m *testing.M) { sandbox.Main(m) }
+func TestMain(m *testing.M) { uml.Main(m) }
 
 const (
 	mac0 = "02:00:00:00:00:01"
