@@ -61,6 +61,7 @@ test: modules ## run every test with the race detector
 
 .PHONY: bench
 bench: modules ## measure, and print the figures
+	cd dispatcher && go test -run '^$$' -bench 'Fleet/(commits|plain)' -benchtime 50x -timeout 30m $(TESTFLAGS) ./internal/store
 	cd lab && go test -run '^$$' -bench . -benchtime 1x -timeout 30m $(TESTFLAGS) ./loop
 
 .PHONY: check

@@ -22,8 +22,8 @@ var ErrStopped = errors.New("the dispatcher is shutting down")
 
 // Table is what the reconciler asks of the store. Its methods are safe concurrently.
 type Table interface {
-	// Commit sets netplan_success = 1 in those of rows that still are what they were when they were read, and says which. Before
-	// it makes that last, while nobody can change them any more, it has those that it set confirmed.
+	// Commit turns netplan_success over in those of rows that still are what they were when they were read, to 0 where they were
+	// committed and to 1 where they were not, and says which. Before, while nobody can change them any more, it has them confirmed.
 	Commit(ctx context.Context, rows []row.Row, confirm func(rows []row.Row) []bool) (committed []bool, err error)
 	// Reread has these nodes read with the next poll, and handed over even if they are as they were. It never blocks.
 	Reread(nodes ...string)

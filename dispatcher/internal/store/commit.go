@@ -4,12 +4,9 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/go-sql-driver/mysql"
 
 	"multinic.dev/dispatcher/internal/row"
 )
@@ -18,102 +15,87 @@ import (
 // this, the caller proves it anew.
 const commitWithin = 4 * time.Second
 
-// Commit turns netplan_success over in those of rows that are, this moment, what they were when they were read: same id, node,
-// content, flag and updated_at, byte for byte and NULL for NULL, not deleted. A row that was read as committed becomes 0, any
-// other becomes 1. It says for each of rows, in their order, whether it was set; what was not set is as it was, and is to be
-// read anew. A row with another number than 1, or with NULL, waits to become 1 like one with 0.
+// Commit flips netplan_success in those of rows that are, this moment, what they were when they were read: same id, node,
+// content, Committed and updated_at, byte for byte and NULL for NULL, and not deleted. A row whose Committed is false becomes 1,
+// from any other number and from NULL; one whose Committed is true becomes 0. It says for each of rows, in their order, whether
+// it was flipped; what was not flipped is as it was, and is to be read anew. Of equal rows it is the first.
 //
-// What was set is made to last only if confirm, which is asked while the rows are locked and nobody can change them any more,
-// says so of each; what it does not confirm is left as it was. It gets a part of rows, and must answer soon. Nil confirms all.
+// What was flipped is made to last only if confirm, which is asked once while the rows are locked and nobody can change them
+// any more, says so of each; what it does not confirm is left as it was. It gets a part of rows, and must answer soon. Nil
+// confirms all.
 //
-// After an error nothing was set, unless the connection broke during the very commit: then the table says which (a
-// *SetupError is an error that does not pass by itself). What would be set later than four seconds after the call, by the
-// server's clock or by ours, is not set: so it is with a server that stood still for a while and goes on with what was sent
-// before. A row that somebody else has locked is not waited for, and not set.
-func (s *Store) Commit(ctx context.Context, rows []row.Row, confirm func(rows []row.Row) []bool) (committed []bool, err error) {
-	committed = make([]bool, len(rows))
+// After an error nothing was flipped, unless the connection broke during the very commit: then the table says which (a
+// *SetupError is an error that does not pass by itself). What would be flipped later than four seconds after the call, by the
+// server's clock or by ours, is not: so it is with a server that stood still for a while and goes on with what was sent
+// before. A row that somebody else has locked is not waited for, and not flipped.
+func (s *Store) Commit(ctx context.Context, rows []row.Row, confirm func(rows []row.Row) []bool) (flipped []bool, err error) {
+	flipped = make([]bool, len(rows))
 	if len(rows) == 0 {
-		return committed, nil
+		return flipped, nil
 	}
-	if confirm == nil {
-		confirm = func(rows []row.Row) []bool { return slices.Repeat([]bool{true}, len(rows)) }
+	deadline := time.Now().Add(commitWithin)
+	t, err := s.current(ctx)
+	if err != nil {
+		return flipped, err
 	}
-	c := &commit{rows: rows, confirm: confirm, deadline: time.Now().Add(commitWithin)}
-	if c.table, err = s.current(ctx); err != nil {
-		return committed, err
-	}
-	for again := true; again && err == nil; {
-		again, err = c.attempt(ctx, s.db)
-	}
+	c := &commit{table: t, places: places(rows), confirm: confirm, deadline: deadline}
+	lasting, err := c.attempt(ctx, s.db)
 	if err != nil {
 		// It may be another server by now, or one that takes no writes any more: the next poll finds out.
 		s.table.Store(nil)
 
-		return committed, s.explain(err)
+		return flipped, s.explain(err)
 	}
-	for _, i := range c.set {
-		committed[i] = true
+	for _, one := range lasting {
+		flipped[c.places[one]] = true
 	}
 
-	return committed, nil
+	return flipped, nil
+}
+
+// places are the rows, and where each of them is found first.
+func places(rows []row.Row) map[row.Row]int {
+	places := make(map[row.Row]int, len(rows))
+	for i, one := range rows {
+		if _, found := places[one]; !found {
+			places[one] = i
+		}
+	}
+
+	return places
 }
 
 // commit is one call of Commit.
 type commit struct {
 	table    *table
-	rows     []row.Row
+	places   map[row.Row]int
 	confirm  func(rows []row.Row) []bool
 	deadline time.Time
-
-	// withdrawn are the places of rows that were not confirmed, set those of the rows that were set in the last attempt.
-	withdrawn map[int]bool
-	set       []int
 }
 
-// attempt sets what can be set, in one transaction. If some of it is not confirmed, nothing of it lasts, and it is to be
-// tried again without that.
-func (c *commit) attempt(ctx context.Context, db *sql.DB) (again bool, err error) {
+// late says whether it is too late to change anything, by our clock.
+func (c *commit) late() bool { return time.Now().After(c.deadline) }
+
+// attempt flips what can be flipped, in one transaction, and returns it.
+func (c *commit) attempt(ctx context.Context, db *sql.DB) (flipped []row.Row, err error) {
 	transaction, err := db.BeginTx(ctx, c.table.writing())
 	if err != nil {
-		return false, fmt.Errorf("begin a commit: %w", err)
+		return nil, fmt.Errorf("begin a commit: %w", err)
 	}
 	// It fails only where the connection broke, and then the server rolls back; after a commit it does nothing.
 	defer func() { _ = transaction.Rollback() }()
-	until, err := serverDeadline(ctx, transaction, c.deadline)
+	held, err := c.hold(ctx, transaction)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	if err := c.compareAndSet(ctx, transaction, until); err != nil || len(c.set) == 0 {
-		return false, err
-	}
-	set := make([]row.Row, 0, len(c.set))
-	for _, i := range c.set {
-		set = append(set, c.rows[i])
-	}
-	for at, confirmed := range c.confirm(set) {
-		if !confirmed {
-			if c.withdrawn == nil {
-				c.withdrawn = make(map[int]bool)
-			}
-			c.withdrawn[c.set[at]] = true
-			again = true
-		}
-	}
-	switch {
-	case again:
-		c.set = nil
-
-		return true, nil
-	case time.Now().After(c.deadline):
-		c.set = nil
-
-		return false, nil
+	if flipped, err = c.flip(ctx, transaction, c.confirmed(held)); err != nil || len(flipped) == 0 || c.late() {
+		return nil, err
 	}
 	if err := transaction.Commit(); err != nil {
-		return false, fmt.Errorf("commit: %w", err)
+		return nil, fmt.Errorf("commit: %w", err)
 	}
 
-	return false, nil
+	return flipped, nil
 }
 
 // writing are the options of a transaction that writes. The table's writer must not wait for gaps between rows, which
@@ -126,8 +108,24 @@ func (t *table) writing() *sql.TxOptions {
 	return &sql.TxOptions{Isolation: sql.LevelReadCommitted}
 }
 
+// hold locks the rows, and returns those that are as they were read, once they were locked in time.
+func (c *commit) hold(ctx context.Context, transaction *sql.Tx) (held []row.Row, err error) {
+	until, err := serverDeadline(ctx, transaction, c.deadline)
+	if err != nil {
+		return nil, err
+	}
+	err = c.inParts(c.eachID(), func(part []row.Row) error {
+		found, err := c.holdPart(ctx, transaction, until, part)
+		held = append(held, found...)
+
+		return err
+	})
+
+	return held, err
+}
+
 // serverDeadline says what the server's clock will show, at the latest, at the deadline of ours. The reply is as old as it
-// may be: had the server stood still before it came here, the result lies in the past, and nothing will be set.
+// may be: had the server stood still before it came here, the result lies in the past, and nothing will be flipped.
 func serverDeadline(ctx context.Context, transaction *sql.Tx, deadline time.Time) (int64, error) {
 	var now int64
 	if err := transaction.QueryRowContext(ctx, "SELECT "+serverTime).Scan(&now); err != nil {
@@ -137,121 +135,118 @@ func serverDeadline(ctx context.Context, transaction *sql.Tx, deadline time.Time
 	return now + time.Until(deadline).Microseconds(), nil
 }
 
-// compareAndSet sets rows in the order of their ids, in which their writer goes through them too: in any other order, each
-// could wait for the other.
-func (c *commit) compareAndSet(ctx context.Context, transaction *sql.Tx, until int64) (err error) {
-	statements := map[success]*sql.Stmt{}
-	defer func() {
-		for _, statement := range statements {
-			err = errors.Join(err, statement.Close())
+// eachID are the rows, one of each id, in order: so a part of them is a stretch of the table.
+func (c *commit) eachID() []row.Row {
+	rows := make([]row.Row, 0, len(c.places))
+	for one := range c.places {
+		rows = append(rows, one)
+	}
+	slices.SortFunc(rows, func(a, b row.Row) int { return cmp.Compare(a.ID, b.ID) })
+
+	return slices.CompactFunc(rows, func(a, b row.Row) bool { return a.ID == b.ID })
+}
+
+// holdPart locks rows by one statement. What is read here goes through the same expressions and the same code as what was
+// read before, so that two equal rows are the same row, byte for byte.
+func (c *commit) holdPart(ctx context.Context, transaction *sql.Tx, until int64, part []row.Row) (held []row.Row, err error) {
+	fail := func(err error) error {
+		return fmt.Errorf("lock rows from %d to %d: %w", part[0].ID, part[len(part)-1].ID, err)
+	}
+	result, err := transaction.QueryContext(ctx, c.table.hold(ids(part)))
+	if err != nil {
+		return nil, fail(err)
+	}
+	defer func() { _ = result.Close() }() // it ends with an error of its own where it was not read to its end
+	for result.Next() {
+		var lockedAt int64
+		now, err := scan(result, &lockedAt)
+		if err != nil {
+			return nil, fail(err)
 		}
-	}()
-	c.set = nil
-	for _, i := range c.order() {
-		if time.Now().After(c.deadline) {
-			return nil
+		if _, asRead := c.places[now]; asRead && lockedAt <= until {
+			held = append(held, now)
 		}
-		to := success(!c.rows[i].Committed)
-		if statements[to] == nil {
-			statement, err := c.table.prepare(ctx, transaction, to) //nolint:sqlclosecheck // closed with all of statements
-			if err != nil {
+	}
+	if err := result.Err(); err != nil {
+		return nil, fail(err)
+	}
+
+	return held, nil
+}
+
+// confirmed asks which of the rows that are held are to be flipped still.
+func (c *commit) confirmed(held []row.Row) []row.Row {
+	if len(held) == 0 || c.confirm == nil {
+		return held
+	}
+	var confirmed []row.Row
+	for i, yes := range c.confirm(held) {
+		if yes {
+			confirmed = append(confirmed, held[i])
+		}
+	}
+
+	return confirmed
+}
+
+// flip flips rows that are held, and returns those that were. One that was not is held up by a lock on what is no row: on a
+// gap in an index that has the flag.
+func (c *commit) flip(ctx context.Context, transaction *sql.Tx, held []row.Row) (flipped []row.Row, err error) {
+	var ones, zeros []row.Row
+	for _, one := range held {
+		if one.Committed {
+			ones = append(ones, one)
+		} else {
+			zeros = append(zeros, one)
+		}
+	}
+	for _, to := range []struct {
+		flag string
+		rows []row.Row
+	}{{"0", ones}, {"1", zeros}} {
+		err := c.inParts(to.rows, func(part []row.Row) error {
+			if err := setPart(ctx, transaction, to.flag, part); err != nil {
 				return err
 			}
-			statements[to] = statement
+			flipped = append(flipped, part...)
+
+			return nil
+		})
+		if err != nil {
+			return nil, err
 		}
-		done, err := c.table.set(ctx, transaction, statements[to], to, c.table.arguments(c.rows[i], until))
-		switch {
-		case isLocked(err) && !c.table.undone:
-			// Somebody is about to change it. The statement alone is undone.
-		case err != nil:
-			return fmt.Errorf("set netplan_success of row %d: %w", c.rows[i].ID, err)
-		case done:
-			c.set = append(c.set, i)
-		}
+	}
+
+	return flipped, nil
+}
+
+// setPart sets the flag of rows by one statement. All of them are held, so it finds exactly these; were there others with
+// the same ids, nobody would have compared them.
+func setPart(ctx context.Context, transaction *sql.Tx, flag string, part []row.Row) error {
+	fail := func(err error) error {
+		return fmt.Errorf("set netplan_success = %s of rows from %d to %d: %w", flag, part[0].ID, part[len(part)-1].ID, err)
+	}
+	result, err := transaction.ExecContext(ctx, set(flag, ids(part)))
+	if err != nil {
+		return fail(err)
+	}
+	found, err := result.RowsAffected()
+	switch {
+	case err != nil:
+		return fail(err)
+	case found != int64(len(part)):
+		return &SetupError{Message: fmt.Sprintf("the table %s has %d rows for %d ids between %d and %d: make id its primary key",
+			interfaces, found, len(part), part[0].ID, part[len(part)-1].ID)}
 	}
 
 	return nil
 }
 
-// order are the places of the rows that are to be set, by id.
-func (c *commit) order() []int {
-	order := make([]int, 0, len(c.rows))
-	for i := range c.rows {
-		if !c.withdrawn[i] {
-			order = append(order, i)
-		}
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(c.rows[a].ID, c.rows[b].ID) })
-
-	return order
-}
-
-// isLocked says whether an error tells that a row was locked by somebody else.
-func isLocked(err error) bool {
-	const lockWaitTimeout = 1205
-	var refused *mysql.MySQLError
-
-	return errors.As(err, &refused) && refused.Number == lockWaitTimeout
-}
-
-// prepare prepares the statement by which rows are compared, and set where the log allows it.
-func (t *table) prepare(ctx context.Context, transaction *sql.Tx, to success) (*sql.Stmt, error) {
-	text := t.commit(to)
-	if t.logged {
-		text = t.hold(to)
-	}
-	statement, err := transaction.PrepareContext(ctx, text)
-	if err != nil {
-		return nil, fmt.Errorf("prepare to set netplan_success: %w", err)
+func ids(rows []row.Row) []int64 {
+	ids := make([]int64, 0, len(rows))
+	for _, one := range rows {
+		ids = append(ids, one.ID)
 	}
 
-	return statement, nil
-}
-
-// set compares and sets a row.
-func (t *table) set(ctx context.Context, transaction *sql.Tx, statement *sql.Stmt, to success, arguments []any) (bool, error) {
-	if t.logged {
-		return setHeldRow(ctx, transaction, statement, to, arguments)
-	}
-
-	return setCompared(ctx, statement, arguments)
-}
-
-// setCompared compares and sets a row in one statement.
-func setCompared(ctx context.Context, commit *sql.Stmt, arguments []any) (bool, error) {
-	result, err := commit.ExecContext(ctx, arguments...)
-	if err != nil {
-		return false, err //nolint:wrapcheck // wrapped by the caller, with the row
-	}
-	found, err := result.RowsAffected()
-
-	return found == 1, err //nolint:wrapcheck // wrapped by the caller, with the row
-}
-
-// setHeldRow compares and locks a row, then sets it: the clock that is asked in the comparison is another one where the log's
-// statements are executed again, and later.
-func setHeldRow(ctx context.Context, transaction *sql.Tx, hold *sql.Stmt, to success, arguments []any) (bool, error) {
-	var id int64
-	switch err := hold.QueryRowContext(ctx, arguments...).Scan(&id); {
-	case errors.Is(err, sql.ErrNoRows):
-		return false, nil
-	case err != nil:
-		return false, err //nolint:wrapcheck // wrapped by the caller, with the row
-	}
-	_, err := transaction.ExecContext(ctx, setHeld(to), id)
-
-	return err == nil, err //nolint:wrapcheck // wrapped by the caller, with the row
-}
-
-// arguments are those of asRead: columns that the table has not are not compared.
-func (t *table) arguments(one row.Row, until int64) []any {
-	arguments := []any{one.ID}
-	expressions := t.columns()
-	for i, field := range fields(&one) {
-		if expressions[i] != "" {
-			arguments = append(arguments, sql.NullString{String: field.Text, Valid: !field.Null})
-		}
-	}
-
-	return append(arguments, until)
+	return ids
 }

@@ -87,7 +87,7 @@ func (c *connector) settings() (*mysql.Config, error) {
 	settings.WriteTimeout = c.config.ReplyTimeout
 	// Errors come back as errors; the driver's own lines on stderr would say them twice.
 	settings.Logger = &mysql.NopLogger{}
-	// A commit counts the rows that its conditions found: without this the driver counts those that it changed.
+	// A commit counts the rows that it found: without this the driver counts those that it changed.
 	settings.ClientFoundRows = true
 	settings.Params = map[string]string{
 		// With autocommit off by the server's init_connect, all polls would look at one moment for ever.

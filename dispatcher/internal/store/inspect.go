@@ -56,6 +56,9 @@ func (s *Store) inspectOn(ctx context.Context, connection *sql.Conn) (*table, er
 
 		return nil, &SetupError{Message: oneLine(missing.what + ": " + remedy)}
 	}
+	if err := s.transactional(ctx, connection); err != nil {
+		return nil, err
+	}
 	found.logged, found.undone = format == "STATEMENT", undone
 	if err := ask(ctx, connection, found.rows("FALSE")); err != nil {
 		return nil, err
@@ -64,19 +67,43 @@ func (s *Store) inspectOn(ctx context.Context, connection *sql.Conn) (*table, er
 	return found, mayWrite(ctx, connection, found)
 }
 
+// transactional refuses a table whose rows cannot be locked: they could change between being compared and being set. What
+// stands behind a view is not asked for.
+func (s *Store) transactional(ctx context.Context, connection *sql.Conn) error {
+	var engine string
+	err := connection.QueryRowContext(ctx, "SELECT e.engine FROM information_schema.tables AS t JOIN information_schema.engines AS e ON e.engine = t.engine"+
+		" WHERE t.table_schema = DATABASE() AND t.table_name = '"+interfaces+"' AND e.transactions = 'NO'").Scan(&engine)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return fmt.Errorf("ask for the engine of %s: %w", interfaces, err)
+	}
+
+	return &SetupError{Message: fmt.Sprintf("the table %s is kept by the engine %s, which cannot lock rows: ALTER TABLE %s.%s ENGINE = InnoDB",
+		interfaces, engine, quoted(s.config.Database, "`"), interfaces)}
+}
+
 // isReadOnly is a server's read_only, which is a number or a word: other words than OFF do not allow to write either.
 const isReadOnly = "CAST(@@global.read_only AS CHAR) NOT IN ('0', 'OFF')"
 
-// mayWrite proves that the flag may be set, in a transaction like that of a commit, by setting it in no row.
+// mayWrite proves that the flag may be set and rows may be locked, in a transaction like that of a commit, by doing it to no row.
 func mayWrite(ctx context.Context, connection *sql.Conn, t *table) error {
 	transaction, err := connection.BeginTx(ctx, t.writing())
 	if err != nil {
 		return fmt.Errorf("begin to ask for the right to write: %w", err)
 	}
 	defer func() { _ = transaction.Rollback() }() // there is nothing in it
-	_, err = transaction.ExecContext(ctx, "UPDATE "+interfaces+" SET netplan_success = 1 WHERE FALSE")
+	for _, statement := range []string{
+		"UPDATE " + interfaces + " SET netplan_success = 1 WHERE FALSE",
+		"SELECT id FROM " + interfaces + " WHERE FALSE FOR UPDATE",
+	} {
+		if _, err := transaction.ExecContext(ctx, statement); err != nil {
+			return err //nolint:wrapcheck // explained by the caller, by kind
+		}
+	}
 
-	return err //nolint:wrapcheck // explained by the caller, by kind
+	return nil
 }
 
 // ask executes a query for no row, to see whether it is allowed.

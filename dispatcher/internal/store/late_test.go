@@ -6,7 +6,8 @@ import (
 	"net"
 	"slices"
 	"strconv"
-	"sync"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -69,31 +70,67 @@ func TestALockedRowIsPassedOverAndHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	server := mariadb.Start(t)
 	table := controller(t, server)
-	table.do("INSERT INTO multi_interface (attached_node_name) VALUES ('a'), ('a'), ('b')")
+	s := open(t, server)
+	for _, flip := range directions {
+		table.do("DELETE FROM multi_interface; INSERT INTO multi_interface (id, attached_node_name, netplan_success) VALUES" +
+			strings.Repeat(" (NULL, 'a', "+flip.from+"),", 9) + " (1000, 'b', " + flip.from + ")")
+		read := rows(t, s)
+		want := slices.Repeat([]bool{true}, len(read))
+		var release []func()
+		for _, i := range []int{0, 4, 5, 9} { // alone, beside another, the first and the last
+			release = append(release, table.hold(read[i].ID))
+			want[i] = false
+		}
+		commits(t, s, read, want...)
+		for _, release := range release {
+			release()
+		}
+		for i := range want {
+			want[i] = !want[i]
+		}
+		commits(t, s, read, want...) // the control, of the same rows
+		if flags, want := table.flags(), strings.TrimSpace(strings.Repeat(flip.to+" ", len(read))); flags != want {
+			t.Errorf("%s: netplan_success is %s", flip.name, flags)
+		}
+	}
+}
+
+// TestALockOnAnIndexThatHasTheFlagHoldsUpOnlyWhatItIsAbout has somebody look for rows that are not there, so that none may
+// appear there: no row is locked, and yet a flag cannot get its new place in the index.
+func TestALockOnAnIndexThatHasTheFlagHoldsUpOnlyWhatItIsAbout(t *testing.T) {
+	t.Parallel()
+	server := mariadb.Start(t)
+	table := controller(t, server)
+	table.do("ALTER TABLE multi_interface ADD INDEX pending (netplan_success, vlan);" +
+		" INSERT INTO multi_interface (attached_node_name, vlan, netplan_success) VALUES" +
+		" ('a', 10, 1), ('a', 20, 1), ('b', 5, 0), ('b', 12, 0), ('b', 14, 0), ('b', 25, 0), ('c', 30, 1)")
 	s := open(t, server)
 	read := rows(t, s)
-	release := table.hold(2)
-	commits(t, s, read, true, false, true)
-	if flags := table.flags(); flags != "1 0 1" {
+	transaction, err := table.db.BeginTx(t.Context(), nil)
+	must(t, err)
+	_, err = transaction.ExecContext(t.Context(), "SELECT id FROM multi_interface FORCE INDEX (pending) WHERE netplan_success = 1 AND vlan = 15 FOR UPDATE")
+	must(t, err)
+	commits(t, s, read[2:], true, false, false, true, true)
+	if flags := table.flags(); flags != "1 1 1 0 0 1 0" {
 		t.Errorf("netplan_success is %s", flags)
 	}
-	release()
-	commits(t, s, read, false, true, false) // the control, of the same rows
+	must(t, transaction.Rollback())
+	commits(t, s, read[2:], false, true, true, false, false) // the control, of the same rows
 }
 
 func TestAServerThatUndoesAWholeTransactionForALockedRowSetsNothing(t *testing.T) {
 	t.Parallel()
 	server := mariadb.Start(t, mariadb.WithRollbackOnTimeout())
 	table := controller(t, server)
-	table.do("INSERT INTO multi_interface (attached_node_name) VALUES ('a'), ('a'), ('b')")
+	table.do("INSERT INTO multi_interface (attached_node_name, netplan_success) VALUES ('a', 0), ('a', 0), ('b', 1)")
 	s := open(t, server)
 	read := rows(t, s)
 	release := table.hold(2)
 	committed, err := s.Commit(t.Context(), read, nil)
 	release()
-	passes(t, err, "the database at "+address(server)+" (--db-host, --db-port) answered: set netplan_success of row 2:"+
+	passes(t, err, "the database at "+address(server)+" (--db-host, --db-port) answered: lock rows from 1 to 3:"+
 		" Error 1205 (HY000): Lock wait timeout exceeded; try restarting transaction")
-	if flags := table.flags(); flags != "0 0 0" || slices.Contains(committed, true) {
+	if flags := table.flags(); flags != "0 0 1" || slices.Contains(committed, true) {
 		t.Errorf("committed %v, netplan_success is %s", committed, flags)
 	}
 	commits(t, s, rows(t, s), true, true, true)
@@ -104,34 +141,43 @@ func TestWhatIsNotConfirmedIsLeftAsItWasAndHoldsUpNobody(t *testing.T) {
 	server := mariadb.Start(t)
 	table := controller(t, server)
 	table.do("INSERT INTO multi_interface (attached_node_name, netplan_success, updated_at) VALUES" +
-		" ('a', 0, '2026-01-02 03:04:05'), ('b', 7, '2026-01-02 03:04:05'), ('c', 0, '2026-01-02 03:04:05'), ('d', 1, '2026-01-02 03:04:05')")
+		" ('a', 0, '2026-01-02 03:04:05'), ('b', 7, '2026-01-02 03:04:05'), ('c', 0, '2026-01-02 03:04:05')," +
+		" ('d', 1, '2026-01-02 03:04:05'), ('e', 1, '2026-01-02 03:04:05'), ('f', 1, '2026-01-02 03:04:05')")
 	s := open(t, server)
-	var asked []string
-	committed, err := s.Commit(t.Context(), rows(t, s), func(rows []row.Row) []bool {
-		var nodes string
+	read := rows(t, s)
+	table.do("UPDATE multi_interface SET vlan = 5 WHERE id IN (3, 6)")
+	var asked string
+	committed, err := s.Commit(t.Context(), read, func(rows []row.Row) []bool {
 		var answers []bool
 		for _, one := range rows {
-			nodes += one.Node.Text
-			answers = append(answers, one.Node.Text != "b")
+			asked += one.Node.Text
+			answers = append(answers, one.Node.Text != "b" && one.Node.Text != "e")
 		}
-		asked = append(asked, nodes)
 		// Nobody can change them now.
-		if _, err := table.db.ExecContext(t.Context(), "SET STATEMENT innodb_lock_wait_timeout = 0 FOR UPDATE multi_interface SET vlan = 5 WHERE id = 1"); err == nil {
-			t.Error("a row that is about to be committed was changed")
+		for _, id := range []int64{1, 4} {
+			const change = "SET STATEMENT innodb_lock_wait_timeout = 0 FOR UPDATE multi_interface SET vlan = 5 WHERE id = ?"
+			if _, err := table.db.ExecContext(t.Context(), change, id); err == nil {
+				t.Errorf("row %d, which is about to be flipped, was changed", id)
+			}
 		}
 
 		return answers
 	})
 	must(t, err)
-	// The one that is 1 already is turned over like the rest; the one that is not confirmed is as it was, its time too.
-	if want := []bool{true, false, true, true}; !slices.Equal(committed, want) || !slices.Equal(asked, []string{"abcd", "acd"}) {
+	// Those that have changed are not flipped, so not asked for; those that are not confirmed are as they were, their time too.
+	if want := []bool{true, false, false, true, false, false}; !slices.Equal(committed, want) || asked != "abde" {
 		t.Errorf("committed %v, asked for %v", committed, asked)
 	}
-	if got := table.ask("SELECT CONCAT(netplan_success, ' ', updated_at) FROM multi_interface WHERE id = 2"); got != "7 2026-01-02 03:04:05" {
-		t.Errorf("the row that was not confirmed has become %s", got)
+	const left = "SELECT GROUP_CONCAT(netplan_success, ' ', updated_at ORDER BY id) FROM multi_interface WHERE id IN (2, 5)"
+	if got := table.ask(left); got != "7 2026-01-02 03:04:05,1 2026-01-02 03:04:05" {
+		t.Errorf("the rows that were not confirmed have become %s", got)
 	}
-	if flags := table.flags(); flags != "1 7 1 0" {
+	if flags := table.flags(); flags != "1 7 0 0 1 1" {
 		t.Errorf("netplan_success is %s", flags)
+	}
+	committed, err = s.Commit(t.Context(), rows(t, s), func(rows []row.Row) []bool { return make([]bool, len(rows)) })
+	if err != nil || slices.Contains(committed, true) || table.flags() != "1 7 0 0 1 1" {
+		t.Errorf("with nothing confirmed: committed %v, error %v", committed, err)
 	}
 }
 
@@ -139,7 +185,7 @@ func TestACommitThatWasHeldUpForLongDoesNotLast(t *testing.T) {
 	t.Parallel()
 	server := mariadb.Start(t)
 	table := controller(t, server)
-	table.do("INSERT INTO multi_interface (attached_node_name) VALUES ('a')")
+	table.do("INSERT INTO multi_interface (attached_node_name, netplan_success) VALUES ('a', 0), ('a', 1)")
 	s := open(t, server)
 	for _, held := range []struct {
 		time time.Duration
@@ -153,9 +199,12 @@ func TestACommitThatWasHeldUpForLongDoesNotLast(t *testing.T) {
 
 			return slices.Repeat([]bool{true}, len(rows))
 		})
-		if err != nil || !slices.Equal(committed, []bool{held.want}) {
+		if err != nil || !slices.Equal(committed, []bool{held.want, held.want}) {
 			t.Errorf("after %v: committed %v, error %v", held.time, committed, err)
 		}
+	}
+	if flags := table.flags(); flags != "1 0" {
+		t.Errorf("netplan_success is %s", flags)
 	}
 }
 
@@ -166,7 +215,7 @@ func TestAServerThatStandsStillForLongSetsNothing(t *testing.T) {
 	t.Parallel()
 	server := mariadb.Start(t)
 	table := controller(t, server)
-	table.do("INSERT INTO multi_interface (attached_node_name) VALUES ('a'), ('a')")
+	table.do("INSERT INTO multi_interface (attached_node_name, netplan_success) VALUES ('a', 0), ('a', 1)")
 	s := open(t, server)
 	read := rows(t, s)
 	for _, stands := range []struct {
@@ -184,92 +233,81 @@ func TestAServerThatStandsStillForLongSetsNothing(t *testing.T) {
 			t.Errorf("after %v: committed %v, error %v", stands.time, got.committed, got.err)
 		}
 	}
-	if flags := table.flags(); flags != "1 1" {
+	if flags := table.flags(); flags != "1 0" {
 		t.Errorf("netplan_success is %s", flags)
 	}
 }
 
-// TestRowsOfWhichOneComesLateAreNotSet holds up what the store sends for the second of three rows.
-func TestRowsOfWhichOneComesLateAreNotSet(t *testing.T) {
+// TestWhatIsHeldUpOnItsWayIsNotSet holds up what the store sends, one statement at a time.
+func TestWhatIsHeldUpOnItsWayIsNotSet(t *testing.T) {
+	t.Parallel()
+	for _, statement := range []string{"START TRANSACTION", "SELECT CAST", "SELECT m.id", "UPDATE"} {
+		t.Run(statement, func(t *testing.T) {
+			t.Parallel()
+			server := mariadb.Start(t)
+			table := controller(t, server)
+			table.do("INSERT INTO multi_interface (attached_node_name, netplan_success) VALUES ('a', 0), ('a', 1)")
+			read := rows(t, open(t, server))
+			for _, held := range []struct {
+				time  time.Duration
+				want  bool
+				flags string
+			}{
+				{late, false, "0 1"},
+				{time.Millisecond, true, "1 0"}, // the control
+			} {
+				config := settings(server)
+				var holding atomic.Bool
+				config.Port = relay(t, server.Port(), func(sent string) string {
+					if strings.HasPrefix(sent, statement) && holding.CompareAndSwap(true, false) {
+						<-time.After(held.time) // It is the passing of time that is tested.
+					}
+
+					return sent
+				})
+				s := openWith(t, config)
+				must(t, s.Prepare(t.Context())) // which has statements of its own
+				holding.Store(true)
+				commits(t, s, read, held.want, held.want)
+				if holding.Load() {
+					t.Error("it was not sent")
+				}
+				if flags := table.flags(); flags != held.flags {
+					t.Errorf("after %v netplan_success is %s", held.time, flags)
+				}
+			}
+		})
+	}
+}
+
+// TestWhatIsLateByTheServersClockIsNotSet has the server's clock go on, while ours stands, before the rows are locked: so it
+// is when the machine that we are on slept meanwhile.
+func TestWhatIsLateByTheServersClockIsNotSet(t *testing.T) {
 	t.Parallel()
 	server := mariadb.Start(t)
 	table := controller(t, server)
-	table.do("INSERT INTO multi_interface (attached_node_name) VALUES ('a'), ('a'), ('a')")
+	table.do("INSERT INTO multi_interface (attached_node_name, netplan_success) VALUES ('a', 0), ('a', 1), ('b', 0)")
 	read := rows(t, open(t, server))
-	for _, held := range []struct {
-		time  time.Duration
+	for _, slept := range []struct {
+		clock string
 		want  []bool
 		flags string
 	}{
-		{late, []bool{false, false, false}, "0 0 0"},
-		{time.Millisecond, []bool{true, true, true}, "1 1 1"}, // the control
+		{"SYSDATE(6) + INTERVAL 5 SECOND", []bool{false, false, false}, "0 1 0"},
+		{"SYSDATE(6) + INTERVAL IF(m.id = 2, 5, 0) SECOND", []bool{true, false, true}, "1 1 1"},
+		{"SYSDATE(6) + INTERVAL 0 SECOND", []bool{false, true, false}, "1 0 1"}, // the control, of what is left
 	} {
 		config := settings(server)
-		config.Port = dam(t, server.Port(), held.time)
-		commits(t, openWith(t, config), read, held.want...)
-		if flags := table.flags(); flags != held.flags {
-			t.Errorf("after %v netplan_success is %s", held.time, flags)
-		}
-	}
-}
-
-// dam passes all on between a client and the server, but holds up the second prepared statement that is executed; the
-// first is that of the first row. It returns its port.
-func dam(t *testing.T, port int, hold time.Duration) int {
-	t.Helper()
-	const execute = 0x17                              // COM_STMT_EXECUTE, after a packet's length and number, in the MySQL protocol
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it listens at once or not at all
-	must(t, err)
-	var passing sync.WaitGroup
-	t.Cleanup(passing.Wait)
-	t.Cleanup(func() { must(t, listener.Close()) })
-	passing.Go(func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return // closed
+		config.Port = relay(t, server.Port(), func(sent string) string {
+			if strings.HasSuffix(sent, "FOR UPDATE") {
+				return strings.ReplaceAll(sent, "SYSDATE(6)", slept.clock)
 			}
-			server, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))) //nolint:noctx // on this machine
-			if err != nil {
-				t.Error(err)
 
-				return
-			}
-			passing.Go(func() { pass(server, client, nil) })
-			executed := 0
-			passing.Go(func() {
-				pass(client, server, func(packet []byte) {
-					if len(packet) > 4 && packet[4] == execute {
-						if executed++; executed == 2 {
-							<-time.After(hold) // It is the passing of time that is tested.
-						}
-					}
-				})
-			})
-		}
-	})
-	address, ok := listener.Addr().(*net.TCPAddr)
-	if !ok {
-		t.Fatalf("the listener's address is %v", listener.Addr())
-	}
-
-	return address.Port
-}
-
-// pass copies until either end closes, and closes both. The driver writes a packet at a time.
-func pass(from, to net.Conn, look func(packet []byte)) {
-	defer func() { _, _ = from.Close(), to.Close() }() // whichever of the two directions ends first
-	buffer := make([]byte, 1<<20)
-	for {
-		n, err := from.Read(buffer)
-		if err != nil {
-			return
-		}
-		if look != nil {
-			look(buffer[:n])
-		}
-		if _, err := to.Write(buffer[:n]); err != nil {
-			return
+			return sent
+		})
+		commits(t, openWith(t, config), read, slept.want...)
+		if flags := table.flags(); flags != slept.flags {
+			t.Errorf("%s: netplan_success is %s", slept.clock, flags)
 		}
 	}
 }

@@ -3,13 +3,13 @@ package store_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"multinic.dev/dispatcher/internal/row"
 	"multinic.dev/dispatcher/internal/store"
 	"multinic.dev/testbed/mariadb"
 )
@@ -174,7 +174,7 @@ func TestACommitAfterAColumnWasDroppedFailsOnceAndThenKnows(t *testing.T) {
 	run(t, server, "ALTER TABLE multi_interface DROP updated_at")
 	committed, err := s.Commit(t.Context(), read, nil)
 	passes(t, err, "the database at "+address(server)+" (--db-host, --db-port) has a table multi_interface that lacks a column which it had"+
-		" (Unknown column 'm.updated_at' in 'WHERE')")
+		" (Unknown column 'm.updated_at' in 'SELECT')")
 	if !slices.Equal(committed, []bool{false}) {
 		t.Errorf("committed %v", committed)
 	}
@@ -231,26 +231,43 @@ func TestALockedTableIsSaidToBeLocked(t *testing.T) {
 func TestAServerThatDiesInACommitHasSetNothing(t *testing.T) {
 	t.Parallel()
 	server := mariadb.Start(t)
-	controller(t, server).do("INSERT INTO multi_interface (attached_node_name) VALUES ('a'), ('a')")
-	s := open(t, server)
-	committed, err := s.Commit(t.Context(), rows(t, s), func(rows []row.Row) []bool {
-		must(t, server.Kill())
+	run(t, server, "INSERT INTO multi_interface (attached_node_name, netplan_success) VALUES ('a', 0), ('a', 1)")
+	for _, dies := range []struct{ before, doing string }{
+		{"SELECT m.id", "lock rows from 1 to 2: "},
+		{"UPDATE", "set netplan_success = 0 of rows from 2 to 2: "},
+		{"COMMIT", "commit: "},
+	} {
+		read := rows(t, open(t, server))
+		config := settings(server)
+		var ready atomic.Bool
+		config.Port = relay(t, server.Port(), func(statement string) string {
+			if ready.Load() && strings.HasPrefix(statement, dies.before) {
+				if err := server.Kill(); err != nil {
+					t.Error(err)
+				}
+			}
 
-		return slices.Repeat([]bool{true}, len(rows))
-	})
-	// How the driver words it depends on whether it sees the connection's end before or after it has sent the COMMIT.
-	want := "the database at " + address(server) + " (--db-host, --db-port) broke the connection, or did not reply within 10s: commit: "
-	if err == nil || !strings.HasPrefix(err.Error(), want) || isSetup(err) {
-		t.Errorf("error %v\nwant %s…", err, want)
+			return statement
+		})
+		s := openWith(t, config)
+		must(t, s.Prepare(t.Context())) // which has statements of its own
+		ready.Store(true)
+		committed, err := s.Commit(t.Context(), read, nil)
+		// How the driver words it depends on when it sees the connection's end.
+		want := fmt.Sprintf("the database at %s:%d (--db-host, --db-port) broke the connection, or did not reply within 10s: %s", server.Host(), config.Port, dies.doing)
+		if err == nil || !strings.HasPrefix(err.Error(), want) || isSetup(err) {
+			t.Errorf("error %v\nwant %s…", err, want)
+		}
+		if !slices.Equal(committed, []bool{false, false}) {
+			t.Errorf("committed %v", committed)
+		}
+		must(t, server.Restart())
+		flags, err := server.Query(t.Context(), "SELECT netplan_success FROM multi_interface")
+		if err != nil || len(flags) != 2 || flags[0][0] != "0" || flags[1][0] != "1" {
+			t.Errorf("netplan_success is %v, error %v", flags, err)
+		}
 	}
-	if !slices.Equal(committed, []bool{false, false}) {
-		t.Errorf("committed %v", committed)
-	}
-	must(t, server.Restart())
-	flags, err := server.Query(t.Context(), "SELECT netplan_success FROM multi_interface")
-	if err != nil || len(flags) != 2 || flags[0][0] != "0" || flags[1][0] != "0" {
-		t.Errorf("netplan_success is %v, error %v", flags, err)
-	}
+	s := open(t, server)
 	commits(t, s, rows(t, s), true, true)
 }
 

@@ -110,18 +110,10 @@ func (s *Store) read(ctx context.Context, t *table, condition string, arguments 
 	}
 	defer func() { err = errors.Join(err, result.Close()) }()
 	for result.Next() {
-		var one row.Row
 		var bits uint64
-		var columns [columnsOfARow]sql.NullString
-		into := []any{&one.ID, &one.Committed, &bits}
-		for i := range columns {
-			into = append(into, &columns[i])
-		}
-		if err := result.Scan(into...); err != nil {
+		one, err := scan(result, &bits)
+		if err != nil {
 			return fmt.Errorf("read rows: %w", err)
-		}
-		for i, field := range fields(&one) {
-			*field = row.Value{Text: columns[i].String, Null: !columns[i].Valid}
 		}
 		node := one.Node.Text
 		p.rows[node] = append(p.rows[node], one)
@@ -136,7 +128,24 @@ func (s *Store) read(ctx context.Context, t *table, condition string, arguments 
 	return nil
 }
 
-// fields are a row's columns in the order in which they are read and compared.
+// scan takes over a row as asRead selects it, and the further value.
+func scan(result *sql.Rows, further any) (one row.Row, err error) {
+	var columns [columnsOfARow]sql.NullString
+	into := []any{&one.ID, &one.Committed, further}
+	for i := range columns {
+		into = append(into, &columns[i])
+	}
+	if err := result.Scan(into...); err != nil {
+		return row.Row{}, err //nolint:wrapcheck // wrapped by the caller, with what it reads for
+	}
+	for i, field := range fields(&one) {
+		*field = row.Value{Text: columns[i].String, Null: !columns[i].Valid}
+	}
+
+	return one, nil
+}
+
+// fields are a row's columns in the order in which they are read.
 func fields(r *row.Row) [columnsOfARow]*row.Value {
 	return [...]*row.Value{&r.Node, &r.MAC, &r.Address, &r.Mask, &r.Gateway, &r.DNS, &r.VLAN, &r.MTU, &r.UpdatedAt}
 }

@@ -186,6 +186,19 @@ func TestAMissingColumnIsNamed(t *testing.T) {
 	}
 }
 
+func TestATableWhoseRowsCannotBeLockedIsRefused(t *testing.T) {
+	t.Parallel()
+	server := mariadb.Start(t)
+	admin := administrator(t, server)
+	const remedy = "ALTER TABLE `multinic`.multi_interface ENGINE = InnoDB"
+	for _, engine := range []string{"MyISAM", "Aria", "MEMORY"} {
+		admin.do("ALTER TABLE multi_interface ENGINE = " + engine)
+		refuses(t, settings(server), "the table multi_interface is kept by the engine "+engine+", which cannot lock rows: "+remedy)
+	}
+	admin.do(remedy)
+	must(t, openWith(t, settings(server)).Prepare(t.Context()))
+}
+
 func TestAServerThatCannotBeReachedIsNoMatterOfSettingUp(t *testing.T) {
 	t.Parallel()
 	server := mariadb.Start(t)

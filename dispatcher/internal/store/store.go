@@ -1,4 +1,4 @@
-// Package store reads and commits the rows of the table multi_interface: it is the only room that speaks SQL.
+// Package store reads the rows of the table multi_interface and flips their flags: it is the only room that speaks SQL.
 //
 // Whatever it reads, compares, or digests of a column goes through one and the same SQL expression (see column), so
 // that no character set, collation, padding or type can make two different contents look alike.

@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -200,9 +201,9 @@ func (t *table) digests() string {
 		t.node, maxNodeOctets, t.digest(), interfaces, t.alive)
 }
 
-// rows is the query for the rows that also meet the condition, with the digest of each.
-func (t *table) rows(condition string) string {
-	columns := []string{"m.id", "COALESCE(m.netplan_success = 1, FALSE)", t.digest()}
+// asRead are the expressions of a row as it is read (see scan), and a further one.
+func (t *table) asRead(further string) string {
+	columns := []string{"m.id", "COALESCE(m.netplan_success = 1, FALSE)", further}
 	for _, one := range t.columns() {
 		if one == "" {
 			one = "NULL"
@@ -210,8 +211,12 @@ func (t *table) rows(condition string) string {
 		columns = append(columns, one)
 	}
 
-	return "SELECT " + strings.Join(columns, ", ") + " FROM " + interfaces + " AS m" +
-		" WHERE " + t.alive + " AND " + condition + " ORDER BY m.id"
+	return strings.Join(columns, ", ")
+}
+
+// rows is the query for the rows that also meet the condition, with the digest of each.
+func (t *table) rows(condition string) string {
+	return "SELECT " + t.asRead(t.digest()) + " FROM " + interfaces + " AS m WHERE " + t.alive + " AND " + condition + " ORDER BY m.id"
 }
 
 // ofNodes is the condition of rows that belong to one of so many nodes.
@@ -219,48 +224,28 @@ func (t *table) ofNodes(count int) string {
 	return t.node + " IN (" + strings.Join(slices.Repeat([]string{"CAST(? AS BINARY)"}, count), ", ") + ")"
 }
 
-// success is what netplan_success is to become.
-type success bool
+// hold is the query for the rows with these ids, with the server's time at which it looked at each; it locks them, and so
+// says what they are until the transaction ends.
+func (t *table) hold(ids []int64) string {
+	return "SELECT " + t.asRead(serverTime) + " FROM " + interfaces + " AS m WHERE " + t.alive + " AND m.id" + in(ids) + " FOR UPDATE"
+}
 
-// digit is as SQL has it.
-func (s success) digit() string {
-	if s {
-		return "1"
+// set sets the flag of rows that are held. By their ids alone: a log of statements is executed again elsewhere and later,
+// where any other condition may say something else.
+func set(flag string, ids []int64) string {
+	return "UPDATE " + interfaces + " SET netplan_success = " + flag + " WHERE id" + in(ids)
+}
+
+// in is the condition of being one of these ids.
+func in(ids []int64) string {
+	texts := make([]string, 0, len(ids))
+	for _, id := range ids {
+		texts = append(texts, strconv.FormatInt(id, 10))
 	}
 
-	return "0"
+	return " IN (" + strings.Join(texts, ", ") + ")"
 }
 
-// asRead is the condition of a row that is as it was read and is to be set; its parameters are the row's id, then its
-// content, then the server's time in microseconds after which it does not hold. SYSDATE is the time at which the row is
-// looked at, when its lock was had; NOW would be the time at which the statement began to wait for it.
-func (t *table) asRead(to success) string {
-	was := "NOT (m.netplan_success <=> 1)"
-	if !to {
-		was = "m.netplan_success <=> 1"
-	}
-	conditions := []string{"m.id = ?", was, t.alive}
-	for _, one := range t.content() {
-		conditions = append(conditions, one+" <=> CAST(? AS BINARY)")
-	}
-
-	return strings.Join(conditions, " AND ") + " AND " + serverTime + " <= ?"
-}
-
-// commit is the compare-and-set of one row, with the parameters of asRead.
-func (t *table) commit(to success) string {
-	return "UPDATE " + interfaces + " AS m SET m.netplan_success = " + to.digit() + " WHERE " + t.asRead(to)
-}
-
-// hold is the comparison alone, with the parameters of asRead. It locks the row.
-func (t *table) hold(to success) string {
-	return "SELECT m.id FROM " + interfaces + " AS m WHERE " + t.asRead(to) + " FOR UPDATE"
-}
-
-// setHeld sets the row with this id.
-func setHeld(to success) string {
-	return "UPDATE " + interfaces + " SET netplan_success = " + to.digit() + " WHERE id = ?"
-}
-
-// serverTime is the server's clock in microseconds since 1970.
+// serverTime is the server's clock in microseconds since 1970. SYSDATE is the time at which a row is looked at, when its lock
+// was had; NOW would be the time at which the statement began.
 const serverTime = "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
