@@ -24,8 +24,9 @@ const (
 	helloTimeout = 10 * time.Second
 	// maxNodeName is the longest name that the table's rows are read for, in bytes.
 	maxNodeName = 512
-	// sendTimeout is how long a peer may take to make room for a message, and drainTimeout how long it may when its session has
-	// ended anyway. What is not read fills the stream's window of 64 KiB, after which a Send waits for ever.
+	// sendTimeout is how long a peer may take to make room for a message, and drainTimeout how long it may take for all that is
+	// still to be said when its session has ended. What is not read fills the stream's window of 64 KiB, after which a Send waits
+	// for ever.
 	sendTimeout  = 30 * time.Second
 	drainTimeout = 5 * time.Second
 )
@@ -83,11 +84,19 @@ func (s *Server) Session(stream multinicv1.DispatchService_SessionServer) error 
 			s.reconciler.Report(session, report)
 		case work := <-session.Work():
 			response := &multinicv1.SessionResponse{Message: &multinicv1.SessionResponse_WorkSet{WorkSet: work}}
-			if err := s.send(stream, response, session.Ended(), sendTimeout); err != nil {
-				return err
+			sent := s.send(stream, response)
+			select {
+			case err := <-sent:
+				if err != nil {
+					return err
+				}
+			case reason := <-session.Ended():
+				return s.drain(stream, sent, reason)
+			case <-time.After(sendTimeout):
+				return status.Errorf(codes.ResourceExhausted, "a message was not read within %v", sendTimeout)
 			}
 		case reason := <-session.Ended():
-			return s.drain(stream, reason)
+			return s.drain(stream, nil, reason)
 		case <-ctx.Done():
 			return status.FromContextError(ctx.Err()).Err()
 		}
@@ -166,33 +175,38 @@ func reportIn(m message) (*multinicv1.NodeReport, error) {
 	return report, nil
 }
 
-// send sends a message. It returns early, with an error for the peer, when the session is to end or the peer makes no room
-// for it in time: the Send then ends with the stream.
-func (s *Server) send(
-	stream multinicv1.DispatchService_SessionServer, response *multinicv1.SessionResponse, ended <-chan multinicv1.DrainReason, within time.Duration,
-) error {
+// send sends a message, and hands over what came of it. A Send that the peer makes no room for ends with the stream.
+func (s *Server) send(stream multinicv1.DispatchService_SessionServer, response *multinicv1.SessionResponse) <-chan error {
 	sent := make(chan error, 1)
 	s.helpers.Go(func() { sent <- stream.Send(response) })
-	late := time.NewTimer(within)
-	defer late.Stop()
-	select {
-	case err := <-sent:
-		return err
-	case reason := <-ended:
-		return goodbye(reason)
-	case <-late.C:
-		return status.Errorf(codes.ResourceExhausted, "a message was not read within %v", within)
-	}
+
+	return sent
 }
 
-// drain says why the stream ends, and ends it.
-func (s *Server) drain(stream multinicv1.DispatchService_SessionServer, reason multinicv1.DrainReason) error {
-	response := &multinicv1.SessionResponse{Message: &multinicv1.SessionResponse_Drain{Drain: &multinicv1.Drain{Reason: reason}}}
-	if err := s.send(stream, response, nil, drainTimeout); err != nil {
-		return err
+// drain says why the stream ends, once the message that is still being sent (nil: none is) is out, and returns the status
+// for its end. A peer that reads too slowly for it learns the status alone.
+func (s *Server) drain(stream multinicv1.DispatchService_SessionServer, sending <-chan error, reason multinicv1.DrainReason) error {
+	late := time.NewTimer(drainTimeout)
+	defer late.Stop()
+	farewell := &multinicv1.SessionResponse{Message: &multinicv1.SessionResponse_Drain{Drain: &multinicv1.Drain{Reason: reason}}}
+	said := sending == nil
+	if said {
+		sending = s.send(stream, farewell)
 	}
-
-	return goodbye(reason)
+	for {
+		select {
+		case err := <-sending:
+			if err != nil {
+				return err
+			}
+			if said {
+				return goodbye(reason)
+			}
+			said, sending = true, s.send(stream, farewell)
+		case <-late.C:
+			return goodbye(reason)
+		}
+	}
 }
 
 // goodbye is the status with which a stream ends for a reason.
