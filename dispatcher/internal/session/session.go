@@ -186,27 +186,27 @@ func (s *Server) send(stream multinicv1.DispatchService_SessionServer, response 
 // drain says why the stream ends, once the message that is still being sent (nil: none is) is out, and returns the status
 // for its end. A peer that reads too slowly for it learns the status alone.
 func (s *Server) drain(stream multinicv1.DispatchService_SessionServer, sending <-chan error, reason multinicv1.DrainReason) error {
-	late := time.NewTimer(drainTimeout)
-	defer late.Stop()
-	farewell := &multinicv1.SessionResponse{Message: &multinicv1.SessionResponse_Drain{Drain: &multinicv1.Drain{Reason: reason}}}
-	said := sending == nil
-	if said {
-		sending = s.send(stream, farewell)
-	}
-	for {
+	late := time.After(drainTimeout)
+	if sending != nil {
 		select {
 		case err := <-sending:
 			if err != nil {
 				return err
 			}
-			if said {
-				return goodbye(reason)
-			}
-			said, sending = true, s.send(stream, farewell)
-		case <-late.C:
+		case <-late:
 			return goodbye(reason)
 		}
 	}
+	farewell := &multinicv1.SessionResponse{Message: &multinicv1.SessionResponse_Drain{Drain: &multinicv1.Drain{Reason: reason}}}
+	select {
+	case err := <-s.send(stream, farewell):
+		if err != nil {
+			return err
+		}
+	case <-late:
+	}
+
+	return goodbye(reason)
 }
 
 // goodbye is the status with which a stream ends for a reason.
