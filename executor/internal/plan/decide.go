@@ -36,9 +36,6 @@ func Decide(items []Item, claims Claims, kernel Kernel) Plan {
 	return Plan{Decisions: d.decisions, Shared: d.sharedChanges()}
 }
 
-// Shared are the changes of what belongs to no single interface, as if every interface stayed as it is.
-func Shared(claims Claims, kernel Kernel) []Change { return Decide(nil, claims, kernel).Shared }
-
 // decider is one run of Decide.
 type decider struct {
 	claims    Claims
@@ -239,31 +236,6 @@ func (d *decider) keeps(link Link) bool {
 
 func (l Link) hasAddress(address netip.Addr) bool {
 	return slices.ContainsFunc(l.Addresses, func(a Address) bool { return a.Prefix.Addr() == address })
-}
-
-// sharedChanges are the changes of the rules for traffic that is bound to no address.
-func (d *decider) sharedChanges() []Change {
-	var wanted []Rule
-	if d.anyHasAddress() {
-		wanted = sharedRules()
-	}
-	missing, surplus := compare(wanted, d.kernel.Rules, func(r Rule) bool {
-		return !r.Other && (r.Table == SharedTable || r.Protocol == Protocol && (r.Preference == prefMainUnbound || r.Preference == prefShared))
-	})
-	return append(addRules(missing), d.removeRules(surplus)...)
-}
-
-// anyHasAddress says whether any interface has an address and keeps it, or gets one.
-func (d *decider) anyHasAddress() bool {
-	for _, decision := range d.decisions {
-		if decision.Obstacle == None && decision.Item.Spec.Address.IsValid() {
-			return true
-		}
-	}
-	return slices.ContainsFunc(d.kernel.Links, func(link Link) bool {
-		return d.carriedOut[link.Index] == nil && d.isOurs(link) &&
-			slices.ContainsFunc(link.Addresses, func(a Address) bool { return a.Prefix.Addr().Is4() && !a.LinkLocal })
-	})
 }
 
 // compare is the difference between what is wanted and what there is: which of wanted there is not, and which of those

@@ -32,7 +32,8 @@ const (
 // The preferences of the rules. The first three are each interface's, for traffic from its address: what is near to it,
 // what `main` knows better than by its default route, its own gateway. The last two are the node's, just before the
 // kernel's own rule for `main` (32766): what `main` knows better than by its default route, what is near to any
-// interface. So nothing of ours wins over a route that was there before.
+// interface. So nothing of ours wins over a route that was there before. Where somebody has a rule of prefShared, both of
+// the last two have that preference and come after it (sharedRules).
 const (
 	prefNear        = 25000
 	prefMain        = 25001
@@ -150,14 +151,6 @@ func wantedRules(spec Spec, at place) []Rule {
 		{Preference: prefNear, From: from, Table: at.table(), WithoutDefault: true, Protocol: Protocol},
 		{Preference: prefMain, From: from, Table: MainTable, WithoutDefault: true, Protocol: Protocol},
 		{Preference: prefOwn, From: from, Table: at.table(), Protocol: Protocol},
-	}
-}
-
-// sharedRules are the node's rules, while any interface has an address.
-func sharedRules() []Rule {
-	return []Rule{
-		{Preference: prefMainUnbound, Table: MainTable, WithoutDefault: true, Protocol: Protocol},
-		{Preference: prefShared, Table: SharedTable, Protocol: Protocol},
 	}
 }
 

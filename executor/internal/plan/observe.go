@@ -82,7 +82,7 @@ func tableOf(name string) (table int, ours bool) {
 // preference.
 func SharedRulesIn(kernel Kernel) []string {
 	var found []string
-	for _, wanted := range sharedRules() {
+	for _, wanted := range sharedRules(kernel.Rules) {
 		for _, rule := range kernel.Rules {
 			if rule == wanted {
 				preference, text, _ := strings.Cut(rule.text(), " ")
