@@ -104,7 +104,7 @@ func (d *decider) byItself(item Item, earlier []Item) Decision {
 	case len(candidates) == 0:
 		d.refusef(&decision, LinkNotFound, "no NIC of this node has the MAC address %s: attach it, or correct the MAC address", key.MAC)
 	case len(candidates) > 1:
-		d.refusef(&decision, LinkAmbiguous, "%s all have the MAC address %s: give each NIC its own", sentence(namesOf(candidates)), key.MAC)
+		d.refusef(&decision, LinkAmbiguous, "%s", d.ambiguous(candidates))
 	default:
 		if uses := d.uses(candidates[0], claimed); len(uses) > 0 {
 			d.refusef(&decision, LinkInUse, "%s (%s) is in use by something else: it has %s; free the NIC first, or delete its row",
@@ -131,6 +131,10 @@ func (d *decider) findVLAN(decision *Decision) {
 	for _, link := range d.kernel.Links {
 		isIt := link.Kind == kindVLAN && link.Lower == decision.Card && link.VLAN == key.VLAN
 		switch {
+		case isIt && link.Master != 0:
+			d.refusef(decision, LinkInUse, "%s (VLAN %d of %s) is in use by something else: it has the master %s; free the link first, or delete its row",
+				link.Name, key.VLAN, key.MAC, d.linkName(link.Master))
+			return
 		case isIt && (link.Name == decision.Name || d.claims.has(key)):
 			decision.Link = link.Index
 		case isIt:
@@ -168,6 +172,11 @@ func candidates(kernel Kernel, mac string) []Link {
 	return found
 }
 
+// ambiguous says that several links have one MAC address.
+func (d *decider) ambiguous(links []Link) string {
+	return fmt.Sprintf("%s all have the MAC address %s: give each NIC its own", sentence(namesOf(links)), links[0].MAC)
+}
+
 // IsOurs says whether a link is the NIC of a claim, or a VLAN of a claim on one.
 func IsOurs(claims Claims, kernel Kernel, link Link) bool {
 	if link.Kind == kindVLAN {
@@ -175,11 +184,22 @@ func IsOurs(claims Claims, kernel Kernel, link Link) bool {
 		return i >= 0 && kernel.Links[i].Kind != kindVLAN && IsOurs(claims, kernel, kernel.Links[i]) &&
 			claims.has(Key{MAC: kernel.Links[i].MAC, VLAN: link.VLAN})
 	}
-	if _, claimed := claims[link.MAC]; !claimed {
-		return false
+	claim, claimed := claims[link.MAC]
+	card, found := cardOf(kernel, link.MAC, claim.Name)
+	return claimed && found && card.Index == link.Index
+}
+
+// cardOf is the NIC with a permanent address. Where several links have it, it is the one that bears a name which it has on disk:
+// nothing is done to it while it has a double, but it is ours.
+func cardOf(kernel Kernel, mac string, names ...string) (card Link, found bool) {
+	all := candidates(kernel, mac)
+	if len(all) > 1 {
+		all = slices.DeleteFunc(all, func(l Link) bool { return !slices.Contains(names, l.Name) })
 	}
-	found := candidates(kernel, link.MAC)
-	return len(found) == 1 && found[0].Index == link.Index
+	if len(all) != 1 {
+		return Link{}, false
+	}
+	return all[0], true
 }
 
 func (d *decider) isOurs(link Link) bool { return IsOurs(d.claims, d.kernel, link) }

@@ -8,9 +8,10 @@ import (
 
 // Foreseen are the changes that would be made, one plan after the other, were nothing refused.
 type Foreseen struct {
-	// Items are the changes by the item for which they are made, and Releases those by the MAC of the card that is given up.
+	// Items are the changes by the item for which they are made, and Releases what becomes of them by the MAC of the card that is
+	// given up.
 	Items    map[Key][]Change
-	Releases map[string][]Change
+	Releases map[string]Released
 	// Shared are those of what belongs to no single interface.
 	Shared []Change
 }
@@ -21,16 +22,20 @@ const mostForeseen = 4
 // Foresee says what would be done for releases, and then for items, of which those that have an obstacle are left out. The links
 // of the cards must have their Settings, whatever their names.
 func Foresee(items []Item, releases []Release, claims Claims, kernel Kernel) Foreseen {
-	foreseen := Foreseen{Items: map[Key][]Change{}, Releases: map[string][]Change{}}
+	foreseen := Foreseen{Items: map[Key][]Change{}, Releases: map[string]Released{}}
 	claims = maps.Clone(claims)
 	for range mostForeseen {
 		for _, release := range releases {
-			changes := Releases(release, claims, kernel)
-			foreseen.Releases[release.MAC] = append(foreseen.Releases[release.MAC], changes...)
-			kernel = after(kernel, changes)
+			next := Releases(release, claims, kernel)
+			kernel = after(kernel, next.Changes)
+			next.Changes = append(foreseen.Releases[release.MAC].Changes, next.Changes...)
+			foreseen.Releases[release.MAC] = next
 		}
 	}
 	for _, release := range releases {
+		if foreseen.Releases[release.MAC].Obstacle != None {
+			continue
+		}
 		claim := claims[release.MAC]
 		claim.VLANs = slices.DeleteFunc(slices.Clone(claim.VLANs), func(vlan int) bool { return slices.Contains(release.VLANs, vlan) })
 		claims[release.MAC] = claim

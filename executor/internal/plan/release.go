@@ -29,17 +29,35 @@ type Release struct {
 	KeepUp bool
 }
 
+// Released is what becomes of a release.
+type Released struct {
+	// Obstacle is None when it can be carried out; Message then is empty, else one sentence for people.
+	Obstacle Obstacle
+	Message  string
+	// Changes make it so, in this order. Empty without an obstacle: it is so already.
+	Changes []Change
+}
+
 // Releases plans what must change so that nothing is left of the interfaces of a release. The links of the card must have
 // their Settings, whatever their names. What the rest of the claims have stays. As with Decide, a plan without a change is
-// the proof.
-func Releases(release Release, claims Claims, kernel Kernel) []Change {
+// the proof. A card that has a double, or that
+// somebody else has put to use, is not touched.
+func Releases(release Release, claims Claims, kernel Kernel) Released {
 	d := decider{claims: claims, kernel: kernel, names: map[int]string{}, removed: map[Rule]bool{}}
 	for _, link := range kernel.Links {
 		d.names[link.Index] = link.Name
 	}
+	all := d.candidates(release.MAC)
+	if len(all) > 1 {
+		return Released{Obstacle: LinkAmbiguous, Message: d.ambiguous(all)}
+	}
 	card := Link{}
-	if found := d.candidates(release.MAC); len(found) == 1 {
-		card = found[0]
+	if len(all) == 1 {
+		card = all[0]
+	}
+	if enslaved := d.enslaved(card, release); enslaved.Master != 0 {
+		return Released{Obstacle: LinkInUse, Message: fmt.Sprintf("%s (%s) is in use by something else: it has the master %s; free the NIC first",
+			enslaved.Name, release.MAC, d.linkName(enslaved.Master))}
 	}
 	var changes []Change
 	for _, vlan := range slices.Sorted(slices.Values(release.VLANs)) {
@@ -56,7 +74,19 @@ func Releases(release Release, claims Claims, kernel Kernel) []Change {
 	if release.Whole && card.Index != 0 {
 		changes = append(changes, d.giveBack(card, release)...)
 	}
-	return changes
+	return Released{Changes: changes}
+}
+
+// enslaved is the first link of those that a release concerns that has a master; the zero Link: none has.
+func (d *decider) enslaved(card Link, release Release) Link {
+	for _, link := range d.kernel.Links {
+		isCard := link.Index == card.Index && (release.Whole || slices.Contains(release.VLANs, 0))
+		isVLAN := link.Kind == kindVLAN && link.Lower == card.Index && slices.Contains(release.VLANs, link.VLAN)
+		if card.Index != 0 && link.Master != 0 && (isCard || isVLAN) {
+			return link
+		}
+	}
+	return Link{}
 }
 
 // vlanOn is the index of the VLAN on a card; 0: there is none.

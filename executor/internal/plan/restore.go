@@ -9,7 +9,7 @@ import (
 // else has put into the card's own tables that leads nowhere or elsewhere as well.
 type Former struct {
 	MAC string `json:"mac"`
-	// Card is the index of the card; 0: there was none, or more than one.
+	// Card is the index of the card; 0: there was none, or it could not be told among several with its MAC.
 	Card int `json:"card"`
 	// Numbers are the N of the names multinicN that it had or was to get; their tables are its own.
 	Numbers []int `json:"numbers"`
@@ -25,9 +25,9 @@ type Former struct {
 // Settings, whatever their names.
 func FormerOf(mac string, names []string, kernel Kernel) Former {
 	former := Former{MAC: mac}
-	if found := candidates(kernel, mac); len(found) == 1 {
-		former.Card = found[0].Index
-		names = append(slices.Clone(names), found[0].Name)
+	if card, found := cardOf(kernel, mac, names...); found {
+		former.Card = card.Index
+		names = append(slices.Clone(names), card.Name)
 	}
 	for _, name := range names {
 		if number, ours := Number(name); ours && !slices.Contains(former.Numbers, number) {

@@ -34,16 +34,16 @@ func TestACardIsGivenBackWhole(t *testing.T) {
 	other := plan.FormerOf(mac1, nil, m.readWhole())
 
 	release := plan.Release{MAC: mac0, VLANs: []int{7, 0}, Whole: true, Original: &original}
-	for plans := 0; len(plan.Releases(release, claims, m.readWhole())) > 0; plans++ {
+	for plans := 0; len(plan.Releases(release, claims, m.readWhole()).Changes) > 0; plans++ {
 		if plans == mostPlans {
 			t.Fatal("there is no end of changes")
 		}
-		made(t, m, plan.Plan{Shared: plan.Releases(release, claims, m.readWhole())})
+		made(t, m, plan.Plan{Shared: plan.Releases(release, claims, m.readWhole()).Changes})
 	}
 	if got := plan.FormerOf(mac1, nil, m.readWhole()); !reflect.DeepEqual(normal(got), normal(other)) {
 		t.Errorf("the other card was\n%+v\nand is\n%+v", normal(other), normal(got))
 	}
-	made(t, m, plan.Plan{Shared: plan.Releases(plan.Release{MAC: mac1, VLANs: []int{0}, Whole: true, Original: &plan.Original{Name: "eth2", MTU: 1500}}, claims, m.readWhole())})
+	made(t, m, plan.Plan{Shared: plan.Releases(plan.Release{MAC: mac1, VLANs: []int{0}, Whole: true, Original: &plan.Original{Name: "eth2", MTU: 1500}}, claims, m.readWhole()).Changes})
 	made(t, m, plan.Plan{Shared: plan.Shared(nil, m.read())})
 	after := m.readWhole()
 	after.Links[3].Settings = before.Links[3].Settings // eth2's were not known.
@@ -59,7 +59,7 @@ func TestAVLANGoesAndItsCardStays(t *testing.T) {
 	claims := plan.Claims{mac0: {Name: "multinic0", VLANs: []int{0, 7}}}
 	made(t, m, plan.Decide(items, claims, m.read()))
 	made(t, m, plan.Decide(items, claims, m.read()))
-	made(t, m, plan.Plan{Shared: plan.Releases(plan.Release{MAC: mac0, VLANs: []int{7}}, claims, m.readWhole())})
+	made(t, m, plan.Plan{Shared: plan.Releases(plan.Release{MAC: mac0, VLANs: []int{7}}, claims, m.readWhole()).Changes})
 	claims = plan.Claims{mac0: nic("multinic0")}
 	golden(t, plan.Decide(items[:1], claims, m.read()), "")
 	if len(m.kernel.Links) != 3 {

@@ -25,6 +25,8 @@ const (
 	Guarded
 	// Unfinished: what an earlier transaction has left could not be put back yet, and nothing new is begun before that.
 	Unfinished
+	// Blocked: something that is not multinic's is in the way; Obstacle says what.
+	Blocked
 )
 
 // ErrPathChanged is among what a Guard's error wraps when the node reaches somebody by another way than before, or no longer.
@@ -37,6 +39,13 @@ type Failure struct {
 	Err error
 	// Left are the changes that are still to be made.
 	Left []plan.Change
+	// Obstacle is what is in the way; None but for Blocked.
+	Obstacle plan.Obstacle
+}
+
+// blocked says that an obstacle is in the way of a card.
+func blocked(obstacle plan.Obstacle, message string) Failure {
+	return Failure{Kind: Blocked, Err: errors.New(message), Obstacle: obstacle}
 }
 
 // Cause is the failure as an error.

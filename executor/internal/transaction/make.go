@@ -51,26 +51,29 @@ type making struct {
 	shared bool
 }
 
-func (m *making) left(kernel plan.Kernel, claims plan.Claims) (map[string][]step, []plan.Change) {
-	steps := map[string][]step{}
+func (m *making) left(kernel plan.Kernel, claims plan.Claims) remainder {
+	left := remainder{steps: map[string][]step{}, blocked: Failures{}}
 	p := plan.Decide(m.items, claims, kernel)
 	for _, decision := range p.Decisions {
 		key := decision.Item.Key
 		isChosen := slices.ContainsFunc(m.chosen, func(d plan.Decision) bool { return d.Item.Key == key })
-		if decision.Obstacle != plan.None || !isChosen {
+		if !isChosen {
 			continue
+		}
+		if decision.Obstacle != plan.None {
+			left.blocked[key] = blocked(decision.Obstacle, decision.Message)
 		}
 		for _, change := range decision.Changes {
 			// Those of the card stand in the decisions of its VLANs as well.
-			if !slices.ContainsFunc(steps[key.MAC], func(s step) bool { return s.change == change }) {
-				steps[key.MAC] = append(steps[key.MAC], step{key, change})
+			if !slices.ContainsFunc(left.steps[key.MAC], func(s step) bool { return s.change == change }) {
+				left.steps[key.MAC] = append(left.steps[key.MAC], step{key, change})
 			}
 		}
 	}
-	if !m.shared {
-		p.Shared = nil
+	if m.shared {
+		left.shared = p.Shared
 	}
-	return steps, p.Shared
+	return left
 }
 
 func (m *making) claim(mac string, was record.Was) error {
@@ -120,14 +123,18 @@ func (t *Transactor) Release(ctx context.Context, releases []plan.Release) Failu
 		byMAC[release.MAC] = release
 		g.names[release.MAC] = claims[release.MAC].Name
 	}
-	g.left = func(kernel plan.Kernel, claims plan.Claims) (map[string][]step, []plan.Change) {
-		steps := map[string][]step{}
+	g.left = func(kernel plan.Kernel, claims plan.Claims) remainder {
+		left := remainder{steps: map[string][]step{}, blocked: Failures{}}
 		for _, release := range releases {
-			for _, change := range plan.Releases(release, claims, kernel) {
-				steps[release.MAC] = append(steps[release.MAC], step{plan.Key{MAC: release.MAC, VLAN: wholeCard}, change})
+			key, released := plan.Key{MAC: release.MAC, VLAN: wholeCard}, plan.Releases(release, claims, kernel)
+			if released.Obstacle != plan.None {
+				left.blocked[key] = blocked(released.Obstacle, released.Message)
+			}
+			for _, change := range released.Changes {
+				left.steps[release.MAC] = append(left.steps[release.MAC], step{key, change})
 			}
 		}
-		return steps, nil
+		return left
 	}
 	g.claim = func(string, record.Was) error { return nil }
 	g.proved = func(mac string) error { return t.Record.Release(mac, byMAC[mac].VLANs, byMAC[mac].Whole) }

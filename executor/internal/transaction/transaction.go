@@ -92,12 +92,21 @@ func New(config Config) *Transactor { return &Transactor{Config: config, unfinis
 type goal struct {
 	// names are the names that the cards have, or are to get, on disk, by their MACs.
 	names map[string]string
-	// left are the changes that are left by the MACs of their cards, in order, and what is left of what belongs to no card.
-	left func(kernel plan.Kernel, claims plan.Claims) (steps map[string][]step, shared []plan.Change)
+	// left says what is left to be done.
+	left func(kernel plan.Kernel, claims plan.Claims) remainder
 	// claim writes down whose a card is, before it is changed.
 	claim func(mac string, was record.Was) error
 	// proved writes down what became of a card, once nothing of it can be put back any more.
 	proved func(mac string) error
+}
+
+// remainder is what is left of a transaction.
+type remainder struct {
+	// steps are the changes by the MACs of their cards, in order, and shared are those of what belongs to no card.
+	steps  map[string][]step
+	shared []plan.Change
+	// blocked are what cannot be done, by the interface that is to blame: nothing of its card may be changed.
+	blocked Failures
 }
 
 // step is one change, and for which interface it is made.
@@ -133,28 +142,39 @@ func (t *Transactor) transact(ctx context.Context, g goal) Failures {
 	r := &run{
 		Transactor: t, goal: g, before: t.Record.Cards(), formers: map[string]plan.Former{}, probed: map[Wanted]bool{}, failed: Failures{}, kernel: kernel,
 	}
-	steps, shared := g.left(kernel, record.Claims(r.before))
+	left := g.left(kernel, record.Claims(r.before))
+	maps.Copy(r.failed, left.blocked)
 	for _, mac := range slices.Sorted(maps.Keys(g.names)) {
-		if len(steps[mac]) > 0 {
+		if len(left.steps[mac]) > 0 && !left.blocks(mac) {
 			r.alive = append(r.alive, mac)
 			r.formers[mac] = plan.FormerOf(mac, []string{g.names[mac]}, kernel)
 		}
 	}
 	if len(r.alive) == 0 {
-		return r.settleShared(ctx, shared)
+		return r.settleShared(ctx, left.shared)
 	}
 	if err := t.Journal.Begin(r.entry(r.alive)); err != nil {
 		return t.allFailed(g, Failure{Kind: Persist, Err: err})
 	}
 	after, err := t.Guard.Begin(ctx, kernel, record.Claims(r.before))
 	if err != nil {
-		r.failAll(steps, Failure{Kind: Guarded, Err: err})
+		r.failAll(left.steps, Failure{Kind: Guarded, Err: err})
 	} else {
-		r.claimAll(steps)
-		r.make(ctx, steps, shared)
+		r.claimAll(left.steps)
+		r.make(ctx, left)
 	}
 	r.finish(ctx, after)
 	return r.failed
+}
+
+// blocks says whether something of a card cannot be done.
+func (l remainder) blocks(mac string) bool {
+	for key := range l.blocked {
+		if key.MAC == mac {
+			return true
+		}
+	}
+	return false
 }
 
 // entry is what the journal must keep of some of the cards.
@@ -197,7 +217,8 @@ func (r *run) was(mac string) record.Was {
 }
 
 // make changes the cards until nothing is left to change, or too often.
-func (r *run) make(ctx context.Context, steps map[string][]step, shared []plan.Change) {
+func (r *run) make(ctx context.Context, left remainder) {
+	steps, shared := left.steps, left.shared
 	for range passes {
 		for _, mac := range slices.Clone(r.alive) {
 			prepare, _ := split(steps[mac])
@@ -217,7 +238,11 @@ func (r *run) make(ctx context.Context, steps map[string][]step, shared []plan.C
 			return
 		}
 		r.kernel = kernel
-		steps, shared = r.left(kernel, record.Claims(r.Record.Cards()))
+		left = r.left(kernel, record.Claims(r.Record.Cards()))
+		steps, shared = left.steps, left.shared
+		for key, f := range left.blocked {
+			r.fail(key.MAC, key, f)
+		}
 		if len(shared) == 0 && !slices.ContainsFunc(r.alive, func(mac string) bool { return len(steps[mac]) > 0 }) {
 			return
 		}
@@ -279,7 +304,7 @@ func (r *run) settleShared(ctx context.Context, shared []plan.Change) Failures {
 			r.failed[SharedKey()] = Failure{Kind: Unverified, Err: err}
 			return r.failed
 		}
-		_, shared = r.left(kernel, record.Claims(r.before))
+		shared = r.left(kernel, record.Claims(r.before)).shared
 	}
 	if _, said := r.failed[SharedKey()]; !said {
 		r.failed[SharedKey()] = Failure{Kind: Unverified, Left: shared}

@@ -25,7 +25,7 @@ func (r *round) act(ctx context.Context, v *view) bool {
 	if r.set.Generation == (work.Generation{}) || r.Observe || ctx.Err() != nil {
 		return false
 	}
-	released := r.release(ctx)
+	released := r.release(ctx, v)
 	if !released && !r.anyDue(v) {
 		return false
 	}
@@ -94,9 +94,11 @@ func (r *round) beginShared([]plan.Change) bool {
 
 // release takes away what the set says that the node should give up, and cards that have nothing left and are not about to get
 // anything. It says whether there were any.
-func (r *round) release(ctx context.Context) bool {
+func (r *round) release(ctx context.Context, v *view) bool {
 	releases := r.releases()
-	releases = slices.DeleteFunc(releases, func(release plan.Release) bool { return !r.may(releaseSubject(release)) })
+	releases = slices.DeleteFunc(releases, func(release plan.Release) bool {
+		return !r.may(releaseSubject(release)) || v.release(release).Obstacle != plan.None
+	})
 	if len(releases) == 0 {
 		return false
 	}

@@ -41,7 +41,7 @@ func (r *round) judgeItem(item work.Item, v *view, shared *failure) work.Result 
 	case item.Problem != work.Problem{}:
 		result.Problem = item.Problem
 	case decision.Obstacle != plan.None:
-		result.Problem = obstacleProblem(decision)
+		result.Problem = obstacleProblem(decision.Obstacle, decision.Message)
 	case r.Observe:
 		if changes := v.foreseenFor(item); len(changes) > 0 {
 			result.Problem, result.Planned = planned(changes), wordsOf(changes)
@@ -193,8 +193,14 @@ func (r *round) judgeStanding(v *view) []work.Result {
 
 // judgeRemoval says why an interface that should go is there still.
 func (r *round) judgeRemoval(release plan.Release, v *view, result *work.Result) {
+	if released := v.release(release); released.Obstacle != plan.None {
+		r.retries.forget(releaseKey(release.MAC)) // When that has gone it is tried at once.
+		result.Problem = obstacleProblem(released.Obstacle, released.Message)
+
+		return
+	}
 	if r.Observe {
-		changes := v.foreseen.Releases[release.MAC]
+		changes := v.foreseen.Releases[release.MAC].Changes
 		result.Problem, result.Planned = planned(changes), wordsOf(changes)
 
 		return

@@ -11,9 +11,9 @@ import (
 )
 
 // obstacleProblem words an obstacle as the protocol does.
-func obstacleProblem(decision plan.Decision) work.Problem {
-	problem := work.Problem{State: multinicv1.State_STATE_REFUSED, Message: decision.Message}
-	switch decision.Obstacle {
+func obstacleProblem(obstacle plan.Obstacle, message string) work.Problem {
+	problem := work.Problem{State: multinicv1.State_STATE_REFUSED, Message: message}
+	switch obstacle {
 	case plan.None:
 		return work.Problem{}
 	case plan.LinkNotFound:
@@ -41,6 +41,8 @@ func failureProblem(failure transaction.Failure) work.Problem {
 	switch failure.Kind {
 	case transaction.Persist:
 		return persistProblem(failure.Cause())
+	case transaction.Blocked:
+		return obstacleProblem(failure.Obstacle, failure.Cause().Error())
 	case transaction.InUse:
 		problem.Reason = multinicv1.Reason_REASON_ADDRESS_IN_USE
 		problem.Message += ": give one of the two another address"

@@ -23,7 +23,7 @@ func TestEachObstacleHasItsStateAndReason(t *testing.T) {
 		plan.SubnetConflict: {State: refused, Reason: multinicv1.Reason_REASON_SUBNET_CONFLICT, Message: "why"},
 		plan.NameInUse:      {State: refused, Reason: multinicv1.Reason_REASON_NAME_IN_USE, Message: "why"},
 	} {
-		if got := obstacleProblem(plan.Decision{Obstacle: obstacle, Message: "why"}); got != want {
+		if got := obstacleProblem(obstacle, "why"); got != want {
 			t.Errorf("obstacle %d: %+v, want %+v", obstacle, got, want)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 // view is one look at the kernel, and what follows from it.
 type view struct {
 	kernel plan.Kernel
+	claims plan.Claims
 	// wanted are the decisions on the set's items, but for those that have a problem of their own.
 	wanted map[plan.Key]plan.Decision
 	// shared are the changes of what belongs to no single interface.
@@ -34,7 +35,7 @@ func (w *Worker) look(ctx context.Context, set work.Set) (*view, error) {
 	}
 	cards := w.Record.Cards()
 	claims := record.Claims(cards)
-	v := &view{kernel: kernel}
+	v := &view{kernel: kernel, claims: claims}
 	v.wanted, v.shared = decide(planItems(set), claims, kernel)
 	var standing []plan.Item
 	for _, card := range cards {
@@ -58,6 +59,11 @@ func decide(items []plan.Item, claims plan.Claims, kernel plan.Kernel) (map[plan
 	}
 
 	return decisions, made.Shared
+}
+
+// release says whether something is in the way of a release. Its changes are not known, as not all settings were read.
+func (v *view) release(release plan.Release) plan.Released {
+	return plan.Releases(release, v.claims, v.kernel)
 }
 
 // was is what a card is now, before it is multinic's.
