@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -63,18 +64,19 @@ func sentence(words []string) string {
 	return strings.Join(words[:len(words)-1], ", ") + " and " + words[len(words)-1]
 }
 
-// refuseConflicts refuses items whose subnets would take over what is the node's own, and items with the address of an
-// earlier one, so that of two rows with one address the same always wins.
+// refuseConflicts refuses items whose subnets would take over what is the node's own, and items with the address of another
+// that goes before it.
 func (d *decider) refuseConflicts() {
 	foreign := d.foreignAddresses()
 	gateways := d.defaultGateways()
+	ranks := d.ranks()
 	for i := range d.decisions {
 		decision := &d.decisions[i]
 		if decision.Obstacle != None || !decision.Item.Spec.Address.IsValid() {
 			continue
 		}
 		address, subnet := decision.Item.Spec.Address.Addr(), decision.Item.Spec.Address.Masked()
-		if twin := d.earlierWith(address, i); twin != nil {
+		if twin := d.twinOf(i, ranks); twin != nil {
 			d.refusef(decision, SubnetConflict, "%s is also asked for on %s: give each NIC its own address", address, twin.Item.Key.MAC)
 			continue
 		}
@@ -105,13 +107,44 @@ func (d *decider) refuseConflicts() {
 	}
 }
 
-// earlierWith is the decision on an item before the i-th that asks for an address and could have it if its NIC were
-// there and free.
-func (d *decider) earlierWith(address netip.Addr, i int) *Decision {
-	for j := range d.decisions[:i] {
-		decision := &d.decisions[j]
-		if decision.Obstacle != SpecInvalid && decision.Item.Spec.Address.Addr() == address {
-			return decision
+// The ranks of items that ask for one address. Of two with one rank the earlier goes before, so that the same always wins.
+const (
+	// cannot: nothing could ever have it by this item.
+	cannot = iota
+	// could: if its NIC were there and free.
+	could
+	// can: its NIC is there and free.
+	can
+	// does: it has the address already. A row with a typo takes it from nobody.
+	does
+)
+
+// ranks are those of all decisions, before any of them is refused for another's sake.
+func (d *decider) ranks() []int {
+	ranks := make([]int, len(d.decisions))
+	for i, decision := range d.decisions {
+		has := slices.ContainsFunc(d.kernel.Links, func(l Link) bool {
+			return l.Index == decision.Link && d.isOurs(l) && l.hasAddress(decision.Item.Spec.Address.Addr())
+		})
+		switch {
+		case decision.Obstacle == SpecInvalid:
+		case decision.Obstacle != None:
+			ranks[i] = could
+		case has:
+			ranks[i] = does
+		default:
+			ranks[i] = can
+		}
+	}
+	return ranks
+}
+
+// twinOf is the decision on another item that asks for the address of the i-th and goes before it.
+func (d *decider) twinOf(i int, ranks []int) *Decision {
+	for j := range d.decisions {
+		goesBefore := ranks[j] > ranks[i] || ranks[j] == ranks[i] && j < i
+		if ranks[j] != cannot && goesBefore && d.decisions[j].Item.Spec.Address.Addr() == d.decisions[i].Item.Spec.Address.Addr() {
+			return &d.decisions[j]
 		}
 	}
 	return nil

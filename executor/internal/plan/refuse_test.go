@@ -105,15 +105,16 @@ func TestASubnetMustNotTakeOverWhatIsTheNodes(t *testing.T) {
 	}
 }
 
-func TestOfTwoWithOneAddressTheFirstWins(t *testing.T) {
+// TestOfTwoWithOneAddressOneWins has the second on a NIC that is there, and has the address already where the first is claimed.
+func TestOfTwoWithOneAddressOneWins(t *testing.T) {
 	first, second := item(mac0, "198.51.100.10/24", "", 0), item(mac1, "198.51.100.10/25", "", 0)
 	for _, test := range []struct {
 		name  string
 		items []plan.Item
 		want  []plan.Obstacle
 	}{
-		{"two", []plan.Item{first, second}, []plan.Obstacle{plan.None, plan.SubnetConflict}},
-		{"the first has no NIC yet", []plan.Item{item(mac2, "198.51.100.10/24", "", 0), second}, []plan.Obstacle{plan.LinkNotFound, plan.SubnetConflict}},
+		{"two, of which the first goes before", []plan.Item{first, second}, []plan.Obstacle{plan.None, plan.SubnetConflict}},
+		{"the first has no NIC yet", []plan.Item{item(mac2, "198.51.100.10/24", "", 0), second}, []plan.Obstacle{plan.LinkNotFound, plan.None}},
 		{"the first could never have it", []plan.Item{item(mac0, "198.51.100.10/24", "198.51.101.1", 0), second}, []plan.Obstacle{plan.SpecInvalid, plan.None}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -123,6 +124,12 @@ func TestOfTwoWithOneAddressTheFirstWins(t *testing.T) {
 				}
 			}
 		})
+	}
+	m := node("eth1", "eth2")
+	claims := carryOut(t, m, second)
+	p := plan.Decide([]plan.Item{first, second}, claims, m.read())
+	if p.Decisions[0].Obstacle != plan.SubnetConflict || p.Decisions[1].Obstacle != plan.None || len(changesOf(p)) > 0 {
+		t.Errorf("the second has it already, and yet: %+v", p.Decisions)
 	}
 }
 

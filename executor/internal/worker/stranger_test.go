@@ -111,3 +111,25 @@ func TestANICThatIsTakenFromUsInTheMiddleIsPutBackAndNotProved(t *testing.T) {
 			"multinic0 (02:00:00:00:00:0a) is in use by something else: it has the master br0; free the NIC first, or delete its row")
 	})
 }
+
+// TestATypoTakesNothingFromANICThatWorks has a row ask, for a NIC that goes before in order, for the address of one that works.
+func TestATypoTakesNothingFromANICThatWorks(t *testing.T) {
+	for name, plugIn := range map[string][]string{"for one that is not there": {macB}, "for one that is there": {macB, macA}} {
+		t.Run(name, func(t *testing.T) {
+			play(t, plugIn, func(b *bench) {
+				b.want(1, 1, item(macB, "r1", "192.0.2.11/24"))
+				b.kernel.took()
+				b.want(1, 2, item(macA, "typo", "192.0.2.11/24"), item(macB, "r1", "192.0.2.11/24"))
+				report, _ := b.reports.Get()
+				if !report.Results[1].Ready() || len(b.kernel.took()) > 0 {
+					b.Errorf("the NIC that works was disturbed, or is not said to work any more: %+v", report.Results[1])
+				}
+				b.kernel.happen(func() { b.kernel.has.Links[1].Up = false })
+				b.settle()
+				if !b.kernel.has.Links[1].Up {
+					b.Error("it is not repaired any more")
+				}
+			})
+		})
+	}
+}
