@@ -24,6 +24,7 @@ import (
 	"multinic.dev/executor/internal/latest"
 	"multinic.dev/executor/internal/link"
 	"multinic.dev/executor/internal/metrics"
+	"multinic.dev/executor/internal/plan"
 	"multinic.dev/executor/internal/probe"
 	"multinic.dev/executor/internal/record"
 	"multinic.dev/executor/internal/session"
@@ -152,12 +153,14 @@ func assemble(
 	}
 	sets, reports := latest.New[work.Set](), latest.New[work.Report]()
 	e := &executor{log: log}
+	watch := guardOf(settings, kernel, log)
+	known := &knownKernel{Kernel: kernel, guard: watch}
 	transactions := transaction.New(transaction.Config{
-		Kernel: kernel, Record: interfaces, Journal: transaction.OpenJournal(settings.StateDir),
-		Prober: arp.Prober{}, Guard: guardOf(settings, kernel, log), Log: log, Machine: identity.Machine, Boot: identity.Boot,
+		Kernel: known, Record: interfaces, Journal: transaction.OpenJournal(settings.StateDir),
+		Prober: arp.Prober{}, Guard: watch, Log: log, Machine: identity.Machine, Boot: identity.Boot,
 	})
 	e.worker = worker.New(worker.Config{
-		Kernel: kernel, Record: interfaces, Transactions: transactions, Observe: settings.Mode == config.Observe, Boot: identity.Boot,
+		Kernel: known, Record: interfaces, Transactions: transactions, Observe: settings.Mode == config.Observe, Boot: identity.Boot,
 		Sets: sets, Reports: reports, Meter: meter, Log: log, Chance: rand.Float64,
 	})
 	e.session = session.New(session.Config{
@@ -169,6 +172,24 @@ func assemble(
 	e.http = probe.NewServer(e.worker, e.session, registry)
 
 	return e, nil
+}
+
+// knownKernel is the kernel, with the ways that the guard over the node's own network knows.
+type knownKernel struct {
+	*link.Kernel
+
+	guard *guard.Guard
+}
+
+// Read reads what the kernel has, and the ways.
+func (k *knownKernel) Read(ctx context.Context) (plan.Kernel, error) {
+	kernel, err := k.Kernel.Read(ctx)
+	if err != nil {
+		return kernel, err
+	}
+	kernel.Ways, err = k.guard.Ways(ctx)
+
+	return kernel, err
 }
 
 // guardOf is the guard over the node's own network.

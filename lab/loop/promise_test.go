@@ -330,6 +330,34 @@ func TestAWayToTheGatewayThatChangesIsUndone(t *testing.T) {
 	right(t, n, rows)
 }
 
+// TestNoRowLeadsTheNodesWayElsewhere has rows by which the node would reach its API server by a NIC of ours.
+func TestNoRowLeadsTheNodesWayElsewhere(t *testing.T) {
+	t.Setenv("KUBERNETES_SERVICE_HOST", "203.0.113.6")
+	f := newFleet(t)
+	n, rows := addNode(f, 1, 3), rowsOf(1, 3)
+	n.Underlay("eth0", mac(1, 99), "192.0.2.10/24", "192.0.2.1", 100, node.NewWire(t, "underlay"))
+	rows[0].Address, rows[0].Mask, rows[0].Gateway = "203.0.113.77", "24", ""
+	rows[1].Address, rows[1].Mask, rows[1].Gateway = "198.51.100.7", "32", "203.0.113.6"
+	f.Insert(rows...)
+	f.StartDispatcher()
+	n.StartExecutor()
+	const why = ".6, the address of the API server, which the node reaches by its default route: correct the address, the subnet mask or the gateway"
+	f.AwaitResult(n.Name(), mac(1, 0), "REFUSED SUBNET_CONFLICT: 203.0.113.0/24 takes in 203.0.113"+why)
+	f.AwaitResult(n.Name(), mac(1, 1), "REFUSED SUBNET_CONFLICT: 203.0.113.6/32 takes in 203.0.113"+why)
+	f.AwaitFlags("0 0 1")
+	if log := n.Executor.Log(); strings.Contains(log, "rolling back") {
+		t.Errorf("it was tried:\n%s", log)
+	}
+	if err := n.Executor.Kill(); err != nil {
+		t.Fatal(err)
+	}
+
+	// The control: there is nothing else against them.
+	t.Setenv("KUBERNETES_SERVICE_HOST", "")
+	n.StartExecutor()
+	f.AwaitAll()
+}
+
 // TestWhatComesAndGoesOnANodeIsNoMatter has pods, their routes, rules and virtual addresses come and go all the time.
 func TestWhatComesAndGoesOnANodeIsNoMatter(t *testing.T) {
 	f := newFleet(t)

@@ -55,7 +55,13 @@ type Config struct {
 }
 
 // Guard compares the node's own network, and the ways that lead out of it, before and after.
-type Guard struct{ Config }
+type Guard struct {
+	Config
+
+	// targets are what Ways has found, and found is when.
+	targets []Target
+	found   time.Time
+}
 
 var _ transaction.Guard = &Guard{}
 

@@ -10,6 +10,16 @@ type Kernel struct {
 	Links  []Link
 	Routes []Route
 	Rules  []Rule
+	// Ways are those whom the node must go on reaching by the same way; without them nobody's is minded.
+	Ways []Way
+}
+
+// Way is how the node reaches somebody.
+type Way struct {
+	// Name is for people, such as "the dispatcher".
+	Name    string
+	Address netip.Addr
+	Path    Path
 }
 
 // Link is one link. This and what follows is also what the journal keeps, as JSON.

@@ -118,19 +118,28 @@ func Settings() []Setting {
 	}
 }
 
+// near is what is next to an interface, and whether anything is: its subnet or, of a subnet of one, its gateway alone.
+func (s Spec) near() (near netip.Prefix, is bool) {
+	switch {
+	case !s.Address.IsValid():
+		return netip.Prefix{}, false
+	case !s.Address.Masked().IsSingleIP():
+		return s.Address.Masked(), true
+	case s.Gateway.IsValid():
+		return netip.PrefixFrom(s.Gateway, s.Gateway.BitLen()), true
+	}
+	return netip.Prefix{}, false
+}
+
 // wantedRoutes are the routes of an interface, in an order in which the kernel takes them: a gateway must be near.
 func wantedRoutes(spec Spec, at place, link int) []Route {
 	if !spec.Address.IsValid() {
 		return nil
 	}
 	source := spec.Address.Addr()
-	near := spec.Address.Masked()
-	if near.IsSingleIP() {
-		// A subnet of one: what is next to the interface is its gateway alone.
-		if !spec.Gateway.IsValid() {
-			return nil
-		}
-		near = netip.PrefixFrom(spec.Gateway, spec.Gateway.BitLen())
+	near, isNear := spec.near()
+	if !isNear {
+		return nil
 	}
 	own := at.table()
 	routes := []Route{{Table: own, To: near, Source: source, Link: link, Protocol: Protocol}}

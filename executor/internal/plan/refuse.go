@@ -104,7 +104,40 @@ func (d *decider) refuseConflicts() {
 					"%s contains %s, the node's own default gateway, without being its subnet: correct the address or the subnet mask", subnet, gateway)
 			}
 		}
+		if decision.Obstacle == None {
+			d.refuseDetours(decision)
+		}
 	}
+}
+
+// refuseDetours refuses an item by which traffic to somebody would leave by it that leaves by the node's default route: what is next
+// to an interface goes before that.
+func (d *decider) refuseDetours(decision *Decision) {
+	near, isNear := decision.Item.Spec.near()
+	for _, way := range d.kernel.Ways {
+		if isNear && near.Contains(way.Address) && d.isByDefault(way) {
+			d.refusef(decision, SubnetConflict,
+				"%s takes in %s, the address of %s, which the node reaches by its default route: correct the address, the subnet mask or the gateway",
+				near, way.Address, way.Name)
+			return
+		}
+	}
+}
+
+// isByDefault says whether a way is that of the node's own default route. A closer route of `main`, or a rule before it, wins over
+// ours anyway.
+func (d *decider) isByDefault(way Way) bool {
+	isByDefault := false
+	for _, route := range d.kernel.Routes {
+		switch {
+		case route.Table != MainTable, !route.To.Contains(way.Address):
+		case route.To != everywhere():
+			return false
+		default:
+			isByDefault = isByDefault || route.Link == way.Path.Link && route.Via == way.Path.Via
+		}
+	}
+	return isByDefault
 }
 
 // The ranks of items that ask for one address. Of two with one rank the earlier goes before, so that the same always wins.

@@ -2,6 +2,7 @@ package plan_test
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 
 	"multinic.dev/executor/internal/plan"
@@ -106,6 +107,43 @@ func TestASubnetMustNotTakeOverWhatIsTheNodes(t *testing.T) {
 }
 
 // TestOfTwoWithOneAddressOneWins has the second on a NIC that is there, and has the address already where the first is claimed.
+// TestNobodyIsReachedByADetour has the API server behind the node's default gateway (of the link with index 2).
+func TestNobodyIsReachedByADetour(t *testing.T) {
+	byDefault := plan.Path{Link: 2, Source: netip.MustParseAddr("192.0.2.5"), Via: netip.MustParseAddr("192.0.2.1")}
+	const takesIn = "203.0.113.0/24 takes in 203.0.113.6, the address of the API server, which the node reaches by its default route: " +
+		"correct the address, the subnet mask or the gateway"
+	for _, test := range []struct {
+		name, address, gateway string
+		path                   plan.Path
+		change                 func(*model)
+		want                   string
+	}{
+		{"around it", "203.0.113.77/24", "", byDefault, nil, takesIn},
+		{"beside it", "203.0.113.177/25", "", byDefault, nil, ""},
+		{"its own address as the gateway of a subnet of one", "198.51.100.7/32", "203.0.113.6", byDefault, nil,
+			strings.Replace(takesIn, "203.0.113.0/24", "203.0.113.6/32", 1)},
+		{"a subnet of one with no gateway", "203.0.113.77/32", "", byDefault, nil, ""},
+		{"a closer route of main, which wins", "203.0.113.77/24", "", byDefault, func(m *model) {
+			m.kernel.Routes = append(m.kernel.Routes, plan.Route{Table: 254, To: netip.MustParsePrefix("203.0.113.6/32"), Via: byDefault.Via, Link: 2})
+		}, ""},
+		{"a rule that leads elsewhere before", "203.0.113.77/24", "", plan.Path{Link: 9}, nil, ""},
+		{"by our NIC itself", "203.0.113.77/24", "", plan.Path{Link: 3}, nil, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := node("multinic0")
+			if test.change != nil {
+				test.change(m)
+			}
+			kernel := m.read()
+			kernel.Ways = []plan.Way{{Name: "the API server", Address: netip.MustParseAddr("203.0.113.6"), Path: test.path}}
+			got := plan.Decide([]plan.Item{item(mac0, test.address, test.gateway, 0)}, plan.Claims{mac0: nic("multinic0")}, kernel).Decisions[0]
+			if got.Message != test.want || (got.Obstacle == plan.SubnetConflict) != (test.want != "") {
+				t.Errorf("obstacle %d, message\n%s\nwant\n%s", got.Obstacle, got.Message, test.want)
+			}
+		})
+	}
+}
+
 func TestOfTwoWithOneAddressOneWins(t *testing.T) {
 	first, second := item(mac0, "198.51.100.10/24", "", 0), item(mac1, "198.51.100.10/25", "", 0)
 	for _, test := range []struct {
