@@ -14,7 +14,7 @@ import (
 // Transactions are what makes changes; see transaction.Transactor.
 type Transactions interface {
 	Recover(ctx context.Context) error
-	Make(ctx context.Context, items []plan.Item, due func(plan.Decision) bool, shared func([]plan.Change) bool) transaction.Failures
+	Make(ctx context.Context, order transaction.Order) transaction.Failures
 	Release(ctx context.Context, releases []plan.Release) transaction.Failures
 }
 
@@ -49,7 +49,7 @@ func Cleanup(ctx context.Context, out io.Writer, cards []record.Card, transactio
 		}
 	}
 	// The rules for traffic that is bound to no address go with the last interface.
-	shared := transactions.Make(ctx, nil, func(plan.Decision) bool { return false }, func([]plan.Change) bool { return true })
+	shared := transactions.Make(ctx, transaction.Order{})
 	for _, failure := range shared {
 		err = errors.Join(err, failure.Cause())
 	}

@@ -13,8 +13,13 @@ import (
 // was read afterwards is also the proof. A kernel does more at a change than it was told, and a VLAN that is made has an
 // index only then, so a second or third plan may be needed until then; each comes closer.
 func Decide(items []Item, claims Claims, kernel Kernel) Plan {
+	return decide(items, claims, kernel, false)
+}
+
+// decide is Decide; aboutTo says that other interfaces are about to have an address.
+func decide(items []Item, claims Claims, kernel Kernel, aboutTo bool) Plan {
 	d := decider{
-		claims: claims, kernel: kernel, carriedOut: map[int]*Decision{}, cards: map[int]bool{}, ofCards: map[int][]Change{},
+		aboutTo: aboutTo, claims: claims, kernel: kernel, carriedOut: map[int]*Decision{}, cards: map[int]bool{}, ofCards: map[int][]Change{},
 		names: map[int]string{}, removed: map[Rule]bool{},
 	}
 	for _, link := range kernel.Links {
@@ -36,10 +41,47 @@ func Decide(items []Item, claims Claims, kernel Kernel) Plan {
 	return Plan{Decisions: d.decisions, Shared: d.sharedChanges()}
 }
 
+// DecideWhile plans as Decide does, while items wait that have something to change: waits says of which that is so, by what Decide
+// plans for them. Their interfaces stay as they are meanwhile, with the names and addresses that they have, and others are planned
+// for beside that. The decision on an item that waits is the one that waits was asked about.
+func DecideWhile(items []Item, claims Claims, kernel Kernel, waits func(Decision) bool) Plan {
+	waiting := make([]*Decision, len(items))
+	aboutTo := false
+	for {
+		var rest []Item
+		for i, item := range items {
+			if waiting[i] == nil {
+				rest = append(rest, item)
+			}
+		}
+		p := decide(rest, claims, kernel, aboutTo)
+		decisions := make([]Decision, 0, len(items))
+		again := false
+		for i, next := 0, 0; i < len(items); i++ {
+			if waiting[i] != nil {
+				decisions = append(decisions, *waiting[i])
+				continue
+			}
+			decision := p.Decisions[next]
+			next++
+			decisions = append(decisions, decision)
+			if decision.Obstacle == None && len(decision.Changes) > 0 && waits(decision) {
+				waiting[i], again = &decision, true
+				aboutTo = aboutTo || decision.Item.Spec.Address.IsValid()
+			}
+		}
+		if !again {
+			return Plan{Decisions: decisions, Shared: p.Shared}
+		}
+	}
+}
+
 // decider is one run of Decide.
 type decider struct {
-	claims    Claims
-	kernel    Kernel
+	claims  Claims
+	kernel  Kernel
+	aboutTo bool
+
 	decisions []Decision
 	// carriedOut are the decisions without an obstacle by their link, as far as it is there, and cards are the indices of
 	// their cards.

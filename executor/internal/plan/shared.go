@@ -29,7 +29,7 @@ func (r Rule) isForeign() bool { return r.Protocol != Protocol && r.Table != Sha
 func (d *decider) sharedChanges() []Change {
 	var wanted []Rule
 	switch {
-	case d.anyHasAddress():
+	case d.aboutTo || d.anyHasAddress():
 		wanted = sharedRules(d.kernel.Rules)
 	case d.strangersNeedThem():
 		return nil

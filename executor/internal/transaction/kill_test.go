@@ -199,7 +199,7 @@ func (e *effects) work(ctx context.Context, rows []oracle.Row) transaction.Failu
 			return failures
 		}
 	}
-	return t.Make(ctx, itemsOf(rows), func(plan.Decision) bool { return true }, func([]plan.Change) bool { return true })
+	return t.Make(ctx, transaction.Order{Items: itemsOf(rows)})
 }
 
 func beVictim(name, step, dir string) int {

@@ -9,30 +9,47 @@ import (
 	"multinic.dev/executor/internal/record"
 )
 
-// Make changes the cards of items so that the kernel is what the items ask for that are due, and proves it; the others stay as
-// they are, but count in what is decided. Shared is asked whether changes of what belongs to no card may be made; it is not asked
-// when there are none. What nothing needs to change for is not touched and not proved. It returns what failed.
-func (t *Transactor) Make(
-	ctx context.Context, items []plan.Item, due func(decision plan.Decision) bool, shared func(changes []plan.Change) bool,
-) Failures {
+// Order is what a transaction is to make.
+type Order struct {
+	Items []plan.Item
+	// Due says whether changes may be made for an item now; nil: for each. The interface of one that is not due stays as it is, and
+	// whatever it has counts as taken.
+	Due func(decision plan.Decision) bool
+	// Begin is told of each item for which changes are about to be made; nil: nobody is.
+	Begin func(decision plan.Decision)
+	// Shared says whether changes of what belongs to no card may be made, if there are any; nil: they may.
+	Shared func(changes []plan.Change) bool
+}
+
+// Make changes the cards of items so that the kernel is what the items ask for that are due, and proves it. What nothing needs to
+// change for is not touched and not proved. It returns what failed.
+func (t *Transactor) Make(ctx context.Context, order Order) Failures {
 	kernel, err := t.Kernel.Read(ctx)
 	if err != nil {
 		failures := Failures{}
-		for _, item := range items {
+		for _, item := range order.Items {
 			failures[item.Key] = Failure{Kind: Unverified, Err: fmt.Errorf("read what the kernel has: %w", err)}
 		}
 		return failures
 	}
-	p := plan.Decide(items, record.Claims(t.Record.Cards()), kernel)
-	m := making{Transactor: t, items: items}
+	m := making{Transactor: t, items: order.Items, waiting: map[plan.Key]bool{}}
+	p := plan.DecideWhile(order.Items, record.Claims(t.Record.Cards()), kernel, func(decision plan.Decision) bool {
+		m.waiting[decision.Item.Key] = order.Due != nil && !order.Due(decision)
+		return m.waiting[decision.Item.Key]
+	})
 	for _, decision := range p.Decisions {
-		if decision.Obstacle == plan.None && len(decision.Changes) > 0 && due(decision) {
+		if decision.Obstacle == plan.None && len(decision.Changes) > 0 && !m.waiting[decision.Item.Key] {
 			m.chosen = append(m.chosen, decision)
 		}
 	}
-	m.shared = len(p.Shared) > 0 && shared(p.Shared) || len(p.Shared) == 0 && len(m.chosen) > 0
+	m.shared = len(p.Shared) > 0 && (order.Shared == nil || order.Shared(p.Shared)) || len(p.Shared) == 0 && len(m.chosen) > 0
 	if len(m.chosen) == 0 && !m.shared {
 		return nil
+	}
+	for _, decision := range m.chosen {
+		if order.Begin != nil {
+			order.Begin(decision)
+		}
 	}
 	g := goal{names: map[string]string{}, left: m.left, claim: m.claim, proved: m.proved}
 	for _, decision := range m.chosen {
@@ -46,14 +63,16 @@ type making struct {
 	*Transactor
 
 	items []plan.Item
-	// chosen are the first decisions on those that are made, and shared says that so is what belongs to no card.
-	chosen []plan.Decision
-	shared bool
+	// waiting are those that are not due, chosen are the first decisions on those that are made, and shared says that so is what
+	// belongs to no card.
+	waiting map[plan.Key]bool
+	chosen  []plan.Decision
+	shared  bool
 }
 
 func (m *making) left(kernel plan.Kernel, claims plan.Claims) remainder {
 	left := remainder{steps: map[string][]step{}, blocked: Failures{}}
-	p := plan.Decide(m.items, claims, kernel)
+	p := plan.DecideWhile(m.items, claims, kernel, func(decision plan.Decision) bool { return m.waiting[decision.Item.Key] })
 	for _, decision := range p.Decisions {
 		key := decision.Item.Key
 		isChosen := slices.ContainsFunc(m.chosen, func(d plan.Decision) bool { return d.Item.Key == key })

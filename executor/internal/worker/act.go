@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -29,8 +30,20 @@ func (r *round) act(ctx context.Context, v *view) bool {
 	if !released && !r.anyDue(v) {
 		return false
 	}
+	for _, batch := range r.batches() {
+		r.makeBatch(ctx, batch)
+	}
+
+	return len(r.attempts) > 0
+}
+
+// makeBatch makes what is due of a batch.
+func (r *round) makeBatch(ctx context.Context, batch func(mac string) bool) {
 	for try := 0; try < tries && ctx.Err() == nil; try++ {
-		failures := r.Transactions.Make(ctx, planItems(r.set), r.begin, r.beginShared)
+		failures := r.Transactions.Make(ctx, transaction.Order{
+			Items: planItems(r.set), Begin: r.begin, Shared: r.beginShared,
+			Due: func(decision plan.Decision) bool { return batch(decision.Item.Key.MAC) && r.mayMake(decision) },
+		})
 		for key, a := range r.attempts {
 			if key == sharedKey() {
 				key = transaction.SharedKey()
@@ -40,11 +53,26 @@ func (r *round) act(ctx context.Context, v *view) bool {
 			}
 		}
 		if len(failures) == 0 {
-			break
+			return
 		}
 	}
+}
 
-	return len(r.attempts) > 0
+// batches are what is made together. Cards by which the node's own network may have lost something are made one after the other:
+// all are put back if it does, and the one that is to blame must not hold up the others.
+func (r *round) batches() []func(mac string) bool {
+	suspects := map[string]bool{}
+	for _, item := range r.set.Items {
+		if r.retries.isSuspect(item.Key, item.Revision) {
+			suspects[item.Key.MAC] = true
+		}
+	}
+	batches := []func(string) bool{func(mac string) bool { return !suspects[mac] }}
+	for _, suspect := range slices.Sorted(maps.Keys(suspects)) {
+		batches = append(batches, func(mac string) bool { return mac == suspect })
+	}
+
+	return batches
 }
 
 // anyDue says whether a view has any change that may be made now.
@@ -70,16 +98,20 @@ func planItems(set work.Set) []plan.Item {
 	return items
 }
 
-// begin says whether changes may be made for an item now, and notes that they are.
-func (r *round) begin(decision plan.Decision) bool {
-	i := slices.IndexFunc(r.set.Items, func(item work.Item) bool { return item.Key == decision.Item.Key })
-	if i < 0 || !r.may(subjectOf(r.set.Items[i], decision)) {
-		return false
-	}
-	r.logApplying(r.set.Items[i], decision)
-	r.attempt(decision.Item.Key)
+// mayMake says whether changes may be made for an item now.
+func (r *round) mayMake(decision plan.Decision) bool {
+	return r.may(subjectOf(r.itemOf(decision), decision))
+}
 
-	return true
+// begin notes that changes are made for an item.
+func (r *round) begin(decision plan.Decision) {
+	r.logApplying(r.itemOf(decision), decision)
+	r.attempt(decision.Item.Key)
+}
+
+// itemOf is the item of the set that a decision is on.
+func (r *round) itemOf(decision plan.Decision) work.Item {
+	return r.set.Items[slices.IndexFunc(r.set.Items, func(item work.Item) bool { return item.Key == decision.Item.Key })]
 }
 
 // beginShared does the same for what belongs to no single interface.
@@ -201,8 +233,8 @@ func (r *round) attempt(key plan.Key) *attempt {
 type Transactions interface {
 	// Recover puts back what a transaction has left that did not end.
 	Recover(ctx context.Context) error
-	// Make makes items that are due, in one transaction, and returns what failed and was put back.
-	Make(ctx context.Context, items []plan.Item, due func(plan.Decision) bool, shared func([]plan.Change) bool) transaction.Failures
+	// Make makes what an order asks for, in one transaction, and returns what failed and was put back.
+	Make(ctx context.Context, order transaction.Order) transaction.Failures
 	// Foresee says what would be done for releases and items, and does nothing.
 	Foresee(ctx context.Context, items []plan.Item, releases []plan.Release) (plan.Foreseen, error)
 	// Release takes away what cards give up, and returns what failed and was put back.

@@ -45,6 +45,10 @@ type bench struct {
 	// transaction.
 	inUse map[string]string
 	lost  error
+	// lostBy is what it loses by what the kernel has then; nil: nothing more.
+	lostBy func(kernel plan.Kernel) error
+	// chance is what the next worker has for Chance; nil: always 0.
+	chance func() float64
 	// observe has the next worker only observe.
 	observe bool
 	// stop ends the worker and returns what it ended with.
@@ -106,7 +110,7 @@ func (m *meter) Applied(ready bool) {
 func (m *meter) Activated(time.Duration) { m.activated++ }
 
 // play runs a test in a bubble of its own time, where waiting costs none, with a node that has bare cards with the given MACs.
-// Chance always says 0. The worker does not run yet.
+// Chance says 0 at first. The worker has settled.
 func play(t *testing.T, macs []string, test func(*bench)) {
 	t.Helper()
 	dir := t.TempDir()
@@ -131,9 +135,13 @@ func (b *bench) restart() {
 	transactions := transaction.New(transaction.Config{
 		Kernel: b.kernel, Record: b.record, Journal: transaction.OpenJournal(b.dir), Prober: b, Guard: b, Log: zap.New(core), Machine: "m", Boot: "b",
 	})
+	chance := func() float64 { return 0 }
+	if b.chance != nil {
+		chance = b.chance
+	}
 	b.worker = worker.New(worker.Config{
 		Kernel: b.kernel, Record: b.record, Transactions: transactions, Observe: b.observe, Boot: "b", Sets: b.sets, Reports: b.reports, Meter: b.meter,
-		Log: zap.New(core), Chance: func() float64 { return 0 },
+		Log: zap.New(core), Chance: chance,
 	})
 	ctx, cancel := context.WithCancel(b.Context())
 	ended := make(chan error, 1)
@@ -163,6 +171,10 @@ func (b *bench) Begin(context.Context, plan.Kernel, plan.Claims) (func(context.C
 	return func(context.Context) error {
 		b.kernel.mu.Lock()
 		defer b.kernel.mu.Unlock()
+
+		if b.lost == nil && b.lostBy != nil {
+			return b.lostBy(b.kernel.has)
+		}
 
 		return b.lost
 	}, nil

@@ -6,6 +6,7 @@ import (
 	"multinic.dev/executor/internal/plan"
 	"multinic.dev/executor/internal/retry"
 	"multinic.dev/executor/internal/work"
+	multinicv1 "multinic.dev/proto/multinic/v1"
 )
 
 const (
@@ -55,6 +56,18 @@ func (r *retries) of(s subject) *failure {
 	}
 
 	return nil
+}
+
+// isSuspect says whether what was last tried of a key with a revision was put back because the node's own network had lost
+// something meanwhile: it may be what did it.
+func (r *retries) isSuspect(key plan.Key, revision string) bool {
+	f := r.failures[key]
+	if f == nil || f.subject.revision != revision {
+		return false
+	}
+	reason := f.problem.Reason
+
+	return reason == multinicv1.Reason_REASON_UNDERLAY_LOST || reason == multinicv1.Reason_REASON_PATH_CHANGED
 }
 
 // due says whether a subject may be tried now.

@@ -42,10 +42,10 @@ func (w *Worker) round(ctx context.Context) {
 		w.Log.Info("an operator asks for another try", zap.Uint64("generation", set.Retry))
 	}
 	r := &round{Worker: w, set: set, now: time.Now(), attempts: map[plan.Key]*attempt{}}
-	view, err := w.look(ctx, set)
+	view, err := r.look(ctx)
 	if err == nil && r.act(ctx, view) {
 		w.Meter.Activated(time.Since(r.now))
-		view, err = w.look(context.WithoutCancel(ctx), set) // What was changed is judged.
+		view, err = r.look(context.WithoutCancel(ctx)) // What was changed is judged.
 	}
 	if err == nil && w.Observe {
 		view.foreseen, err = w.Transactions.Foresee(ctx, planItems(set), r.releases())

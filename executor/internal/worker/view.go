@@ -27,16 +27,16 @@ type view struct {
 	standingShared []plan.Change
 }
 
-// look reads the kernel and decides what a set asks for.
-func (w *Worker) look(ctx context.Context, set work.Set) (*view, error) {
-	kernel, err := w.Kernel.Read(ctx)
+// look reads the kernel and decides what the set asks for, while what may not be made now waits.
+func (r *round) look(ctx context.Context) (*view, error) {
+	kernel, err := r.Kernel.Read(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read what the kernel has: %w", err)
 	}
-	cards := w.Record.Cards()
+	cards := r.Record.Cards()
 	claims := record.Claims(cards)
 	v := &view{kernel: kernel, claims: claims}
-	v.wanted, v.shared = decide(planItems(set), claims, kernel)
+	v.wanted, v.shared = byKey(plan.DecideWhile(planItems(r.set), claims, kernel, func(decision plan.Decision) bool { return !r.mayMake(decision) }))
 	var standing []plan.Item
 	for _, card := range cards {
 		for _, one := range card.Interfaces {
@@ -46,13 +46,13 @@ func (w *Worker) look(ctx context.Context, set work.Set) (*view, error) {
 			}
 		}
 	}
-	v.standing, v.standingShared = decide(standing, claims, kernel)
+	v.standing, v.standingShared = byKey(plan.Decide(standing, claims, kernel))
 
 	return v, nil
 }
 
-func decide(items []plan.Item, claims plan.Claims, kernel plan.Kernel) (map[plan.Key]plan.Decision, []plan.Change) {
-	made := plan.Decide(items, claims, kernel)
+// byKey has the decisions of a plan by the keys of their items, and its shared changes.
+func byKey(made plan.Plan) (map[plan.Key]plan.Decision, []plan.Change) {
 	decisions := make(map[plan.Key]plan.Decision, len(made.Decisions))
 	for _, decision := range made.Decisions {
 		decisions[decision.Item.Key] = decision
