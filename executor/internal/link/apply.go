@@ -50,6 +50,9 @@ func (k *Kernel) apply(change plan.Change) error {
 		if c.Address.LinkLocal {
 			address.Scope = unix.RT_SCOPE_LINK
 		}
+		if c.Address.HostLocal {
+			address.Scope = unix.RT_SCOPE_HOST
+		}
 		return unless(unix.EEXIST, k.handle.AddrAdd(device(c.Link), address))
 	case plan.RemoveAddress:
 		return unless(unix.EADDRNOTAVAIL, k.handle.AddrDel(device(c.Link), addr(c.Address)))
@@ -65,7 +68,7 @@ func (k *Kernel) apply(change plan.Change) error {
 		r.Scope = netlink.SCOPE_NOWHERE
 		if c.Route.Multipath {
 			// All of it; the fields here are those of one next hop.
-			r.LinkIndex, r.Gw = 0, nil
+			r.LinkIndex, r.Gw, r.Via, r.Flags = 0, nil, nil, 0
 		}
 		return unless(unix.ESRCH, k.handle.RouteDel(r))
 	case plan.AddRule:
@@ -149,13 +152,19 @@ func network(prefix netip.Prefix) *net.IPNet {
 
 func route(r plan.Route) *netlink.Route {
 	converted := &netlink.Route{
-		LinkIndex: r.Link, Dst: network(r.To), Table: r.Table, Priority: r.Metric, Protocol: netlink.RouteProtocol(r.Protocol),
+		LinkIndex: r.Link, Dst: network(r.To), Table: r.Table, Priority: r.Metric, Protocol: netlink.RouteProtocol(r.Protocol), Tos: r.TOS,
+	}
+	if r.OnLink {
+		converted.SetFlag(netlink.FLAG_ONLINK)
 	}
 	if r.Source.IsValid() {
 		converted.Src = r.Source.AsSlice()
 	}
-	if r.Via.Is4() {
+	switch {
+	case r.Via.Is4():
 		converted.Gw = r.Via.AsSlice()
+	case r.Via.Is6():
+		converted.Via = &netlink.Via{AddrFamily: unix.AF_INET6, Addr: r.Via.AsSlice()}
 	}
 	return converted
 }

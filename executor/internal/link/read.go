@@ -132,6 +132,7 @@ func addressOf(one netlink.Addr) (plan.Address, bool) {
 	address := plan.Address{
 		Prefix:        prefixOf(one.IPNet),
 		LinkLocal:     one.Scope == unix.RT_SCOPE_LINK,
+		HostLocal:     one.Scope == unix.RT_SCOPE_HOST,
 		NoPrefixRoute: one.Flags&unix.IFA_F_NOPREFIXROUTE != 0,
 	}
 	if one.IP.To4() != nil && len(one.Broadcast) > 0 {
@@ -174,7 +175,7 @@ func (k *Kernel) routes() ([]plan.Route, error) {
 func routesOf(one netlink.Route) []plan.Route {
 	route := plan.Route{
 		Table: one.Table, To: prefixOf(cmp.Or(one.Dst, &net.IPNet{IP: net.IPv4zero, Mask: net.CIDRMask(0, 32)})), Source: addrOf(one.Src),
-		Metric: one.Priority, Protocol: int(one.Protocol),
+		Metric: one.Priority, Protocol: int(one.Protocol), TOS: one.Tos, OnLink: one.Flags&unix.RTNH_F_ONLINK != 0,
 	}
 	if len(one.MultiPath) == 0 {
 		route.Link, route.Via = one.LinkIndex, nextHop(one.Gw, one.Via)
@@ -182,7 +183,7 @@ func routesOf(one netlink.Route) []plan.Route {
 	}
 	var routes []plan.Route
 	for _, hop := range one.MultiPath {
-		route.Link, route.Via, route.Multipath = hop.LinkIndex, nextHop(hop.Gw, hop.Via), true
+		route.Link, route.Via, route.Multipath, route.OnLink = hop.LinkIndex, nextHop(hop.Gw, hop.Via), true, hop.Flags&unix.RTNH_F_ONLINK != 0
 		routes = append(routes, route)
 	}
 	return routes

@@ -152,7 +152,13 @@ func (r Route) text(name string) string {
 		to = r.To.Addr().String()
 	}
 	words := []string{to}
-	if r.Via.IsValid() {
+	if r.TOS != 0 {
+		words = append(words, "tos", fmt.Sprintf("0x%02x", r.TOS))
+	}
+	switch {
+	case r.Via.Is6():
+		words = append(words, "via", "inet6", r.Via.String())
+	case r.Via.IsValid():
 		words = append(words, "via", r.Via.String())
 	}
 	if name != "" {
@@ -172,6 +178,9 @@ func (r Route) text(name string) string {
 	}
 	if r.Metric != 0 {
 		words = append(words, "metric", strconv.Itoa(r.Metric))
+	}
+	if r.OnLink {
+		words = append(words, "onlink")
 	}
 	return strings.Join(words, " ")
 }

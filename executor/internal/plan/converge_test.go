@@ -234,6 +234,7 @@ func drawRoutes(t *rapid.T, m *model, claims plan.Claims) {
 		route := plan.Route{
 			Table: drawTable(t), To: rapid.SampledFrom(prefixes).Draw(t, "to").Masked(), Link: rapid.IntRange(0, 2+len(m.kernel.Links)).Draw(t, "link"),
 			Metric: rapid.SampledFrom([]int{0, 1, 4097, 8193}).Draw(t, "metric"), Protocol: rapid.SampledFrom([]int{2, 3, 109}).Draw(t, "protocol"),
+			TOS: rapid.SampledFrom([]int{0, 0, 0, 16}).Draw(t, "tos"), OnLink: rapid.IntRange(0, 9).Draw(t, "onlink") == 0,
 			Multipath: rapid.IntRange(0, 9).Draw(t, "multipath") == 0,
 		}
 		if rapid.Bool().Draw(t, "default") {

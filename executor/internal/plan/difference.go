@@ -161,7 +161,7 @@ func lastOf(prefix netip.Prefix) netip.Addr {
 
 // isSame overlooks the scope, in which nothing is wanted.
 func (a Address) isSame(other Address) bool {
-	other.LinkLocal = a.LinkLocal
+	other.LinkLocal, other.HostLocal = a.LinkLocal, a.HostLocal
 	return a == other
 }
 
@@ -184,7 +184,7 @@ func (d *decider) routes(spec Spec, link int, at place, emptied bool) (missing, 
 		return r.Table == at.table() || r.Link == link && !r.Multipath
 	})
 	stale = slices.DeleteFunc(stale, func(r Route) bool {
-		return slices.ContainsFunc(missing, func(m Route) bool { return m.Table == r.Table && m.To == r.To && m.Metric == r.Metric })
+		return slices.ContainsFunc(missing, func(m Route) bool { return m.replaces(r) })
 	})
 	return missing, stale
 }

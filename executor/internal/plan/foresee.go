@@ -108,9 +108,7 @@ func (k *Kernel) make(change Change) {
 			k.dropRoutes(c.Link)
 		}
 	case AddRoute:
-		k.Routes = slices.DeleteFunc(k.Routes, func(r Route) bool {
-			return r.Table == c.Route.Table && r.To == c.Route.To && r.Metric == c.Route.Metric
-		})
+		k.Routes = slices.DeleteFunc(k.Routes, c.Route.replaces)
 		k.Routes = append(k.Routes, c.Route)
 	case RemoveRoute:
 		k.Routes = slices.DeleteFunc(k.Routes, func(r Route) bool { return r == c.Route })

@@ -60,6 +60,8 @@ type Address struct {
 	Broadcast netip.Addr `json:"broadcast"`
 	// LinkLocal says that its scope is the link, as of fe80::/10.
 	LinkLocal bool `json:"linkLocal,omitempty"`
+	// HostLocal says that its scope is the host.
+	HostLocal bool `json:"hostLocal,omitempty"`
 	// NoPrefixRoute says that the kernel made no route for it.
 	NoPrefixRoute bool `json:"noPrefixRoute,omitempty"`
 }
@@ -77,10 +79,19 @@ type Route struct {
 	Link int `json:"link,omitempty"`
 	// Metric is the route's priority; a smaller one wins.
 	Metric int `json:"metric,omitempty"`
+	// TOS is the type of service that traffic must have to be led by it; 0: any.
+	TOS int `json:"tos,omitempty"`
+	// OnLink says that the next hop is taken to be on the link, though no route says so.
+	OnLink bool `json:"onLink,omitempty"`
 	// Protocol says who made the route, as in /etc/iproute2/rt_protos.
 	Protocol int `json:"protocol,omitempty"`
 	// Multipath says that the route has several next hops; it then stands once for each of them.
 	Multipath bool `json:"multipath,omitempty"`
+}
+
+// replaces says whether a kernel puts a route into the place of another.
+func (r Route) replaces(other Route) bool {
+	return r.Table == other.Table && r.To == other.To && r.TOS == other.TOS && r.Metric == other.Metric
 }
 
 // Rule is one IPv4 routing rule. Rules are comparable with ==.

@@ -148,7 +148,7 @@ func (m *model) addRoute(c plan.AddRoute) error {
 		return fmt.Errorf("%s: network is unreachable", c)
 	}
 	i := slices.IndexFunc(m.kernel.Routes, func(r plan.Route) bool {
-		return r.Table == c.Route.Table && r.To == c.Route.To && r.Metric == c.Route.Metric
+		return r.Table == c.Route.Table && r.To == c.Route.To && r.Metric == c.Route.Metric && r.TOS == c.Route.TOS
 	})
 	if i >= 0 {
 		m.kernel.Routes[i] = c.Route

@@ -177,12 +177,14 @@ func (l Link) restore(now Link, name string) []Change {
 	return changes
 }
 
-// restoreRoutes puts back the routes on links that are there. Those that the kernel makes for addresses come and go with them.
+// restoreRoutes puts back the routes on links that are there. Those that the kernel makes for addresses come and go with them,
+// unless they alone went.
 func (f Former) restoreRoutes(indices map[int]int, names map[int]string, kernel Kernel) []Change {
 	byHand := func(r Route) bool { return r.Protocol != protocolKernel }
 	var were []Route
 	for _, route := range f.Routes {
-		if index, there := indices[route.Link]; there && byHand(route) {
+		index, there := indices[route.Link]
+		if there && (byHand(route) || isUpWith(kernel, index, route.Source)) {
 			route.Link = index
 			were = append(were, route)
 		}
@@ -191,10 +193,7 @@ func (f Former) restoreRoutes(indices map[int]int, names map[int]string, kernel 
 	missing, surplus := compare(were, now.routesIn(kernel), byHand)
 	var changes []Change
 	for _, route := range surplus {
-		givesWay := slices.ContainsFunc(missing, func(m Route) bool {
-			return m.Table == route.Table && m.To == route.To && m.Metric == route.Metric
-		})
-		if !givesWay {
+		if !slices.ContainsFunc(missing, func(m Route) bool { return m.replaces(route) }) {
 			changes = append(changes, RemoveRoute{route, names[route.Link]})
 		}
 	}
@@ -212,6 +211,27 @@ func (f Former) restoreRoutes(indices map[int]int, names map[int]string, kernel 
 		changes = append(changes, AddRoute{route, names[route.Link]})
 	}
 	return changes
+}
+
+// isUpWith says whether a link is up and has an address.
+func isUpWith(kernel Kernel, index int, address netip.Addr) bool {
+	return slices.ContainsFunc(kernel.Links, func(l Link) bool { return l.Index == index && l.Up && l.hasAddress(address) })
+}
+
+// IsForeign says whether a change of Restore concerns what somebody else has put on a card: an address or a route that multinic
+// would not have made.
+func IsForeign(change Change) bool {
+	switch c := change.(type) {
+	case AddAddress:
+		return !c.Address.Prefix.Addr().Is4() || !c.Address.NoPrefixRoute
+	case RemoveAddress:
+		return !c.Address.Prefix.Addr().Is4() || !c.Address.NoPrefixRoute
+	case AddRoute:
+		return c.Route.Protocol != Protocol
+	case RemoveRoute:
+		return c.Route.Protocol != Protocol
+	}
+	return false
 }
 
 // Needs says whether something that a card had, an address or its name, is another's now, so that it cannot get it back while

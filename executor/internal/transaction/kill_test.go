@@ -91,6 +91,8 @@ type effects struct {
 	die     func()
 	made    []string
 	refused string
+	// never is how changes begin that the kernel refuses also when they are to be undone; empty: none.
+	never string
 }
 
 func (e *effects) effect(what string) {
@@ -106,6 +108,9 @@ func (e *effects) Apply(change plan.Change) error {
 	e.effect(change.String())
 	if e.refused != "" && strings.HasPrefix(change.String(), e.refused) {
 		return fmt.Errorf("%s: refused by the test", change)
+	}
+	if e.never != "" && strings.HasPrefix(change.String(), e.never) {
+		return fmt.Errorf("%s: impossible", change)
 	}
 	return e.Kernel.Apply(change)
 }

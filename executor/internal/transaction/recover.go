@@ -71,7 +71,13 @@ func (t *Transactor) putBack(ctx context.Context, entry Entry) error {
 			break
 		}
 		if pass == passes {
-			return errors.Join(fmt.Errorf("put back what was: %s", Lacking(left)), refused)
+			err := errors.Join(fmt.Errorf("put back what was: %s", Lacking(left)), refused)
+			if slices.ContainsFunc(left, func(change plan.Change) bool { return !plan.IsForeign(change) }) {
+				return err
+			}
+			// It must not hold up the node for ever.
+			t.Log.Warn("what somebody else had put on a card cannot be put back, and is given up", zap.Strings("mac", macs), zap.Error(err))
+			break
 		}
 		refused = nil
 		for _, change := range left {
