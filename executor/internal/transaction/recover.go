@@ -18,13 +18,28 @@ func (t *Transactor) Recover(ctx context.Context) error {
 	if !t.unfinished {
 		return nil
 	}
+	t.stuck, t.stuckCards = nil, nil
+	err := t.recover(ctx)
+	t.unfinished, t.stuck = err != nil, err
+	return err
+}
+
+// Unfinished says why a card is not yet what it was before a transaction that did not end, and is about to be put back; nil: it is not.
+func (t *Transactor) Unfinished(mac string) error {
+	if t.stuck == nil || t.stuckCards != nil && !slices.Contains(t.stuckCards, mac) {
+		return nil
+	}
+	return t.stuck
+}
+
+func (t *Transactor) recover(ctx context.Context) error {
 	entry, err := t.Journal.Read()
-	if err != nil {
+	if err != nil || entry == nil {
 		return err
 	}
-	if entry == nil {
-		t.unfinished = false
-		return nil
+	t.stuckCards = []string{}
+	for _, former := range entry.Cards {
+		t.stuckCards = append(t.stuckCards, former.MAC)
 	}
 	log := t.Log.With(zap.Int("cards", len(entry.Cards)))
 	switch {
@@ -44,11 +59,7 @@ func (t *Transactor) Recover(ctx context.Context) error {
 		}
 		log.Info("rolled back")
 	}
-	if err := t.Journal.End(); err != nil {
-		return err
-	}
-	t.unfinished = false
-	return nil
+	return t.Journal.End()
 }
 
 // putBack makes the cards of an entry what they were, in the kernel and then in the record.

@@ -81,8 +81,10 @@ type Config struct {
 type Transactor struct {
 	Config
 
-	// unfinished says that something could not be put back yet.
+	// unfinished says that something could not be put back yet, stuck is why, and of which cards; nil: that is not known.
 	unfinished bool
+	stuck      error
+	stuckCards []string
 }
 
 // New returns a Transactor. Recover must be called before anything else.
@@ -382,7 +384,7 @@ func (r *run) finish(ctx context.Context, after func(context.Context) error) {
 	if err := r.Journal.End(); err != nil {
 		r.failAll(nil, Failure{Kind: Persist, Err: err})
 		r.undo(ctx)
-		r.unfinished = true // Recover ends the journal.
+		r.unfinished, r.stuck, r.stuckCards = true, err, []string{} // Recover ends the journal.
 		return
 	}
 	for _, mac := range slices.Clone(r.alive) {
@@ -429,7 +431,7 @@ func (r *run) undo(ctx context.Context) {
 	}
 	r.Log.Warn("rolling back", zap.Strings("mac", failed), zap.Strings("error", words))
 	if err := r.putBack(ctx, r.entry(failed)); err != nil {
-		r.unfinished = true
+		r.unfinished, r.stuck, r.stuckCards = true, err, failed
 		r.Log.Error("rolling back has not succeeded yet; it will be tried again", zap.Strings("mac", failed), zap.Error(err))
 		// Those that are as they should be must not be put back by the next try.
 		if err := r.Journal.Begin(r.entry(failed)); err != nil {

@@ -233,6 +233,8 @@ func (r *round) attempt(key plan.Key) *attempt {
 type Transactions interface {
 	// Recover puts back what a transaction has left that did not end.
 	Recover(ctx context.Context) error
+	// Unfinished says why a card is not what it was before such a transaction yet; nil: it is.
+	Unfinished(mac string) error
 	// Make makes what an order asks for, in one transaction, and returns what failed and was put back.
 	Make(ctx context.Context, order transaction.Order) transaction.Failures
 	// Foresee says what would be done for releases and items, and does nothing.

@@ -47,7 +47,10 @@ func (r *round) judgeItem(item work.Item, v *view, shared *failure) work.Result 
 			result.Problem, result.Planned = planned(changes), wordsOf(changes)
 		}
 	default:
-		if f = r.failureOf(item, decision, v, shared); f != nil {
+		if f = r.stuck(item.Key.MAC); f == nil {
+			f = r.failureOf(item, decision, v, shared)
+		}
+		if f != nil {
 			result.Problem, result.Attempts, result.NextRetry = f.problem, f.attempts, f.at
 		}
 	}
@@ -171,7 +174,9 @@ func (r *round) judgeStanding(v *view) []work.Result {
 			}
 			decision, proved := v.standing[key]
 			result := work.Result{Key: key, Name: nameOf(card, one), Observed: v.observed(decision), Taken: true, Proved: one.Proved}
-			switch changes := decision.Changes; {
+			switch changes, stuck := decision.Changes, r.stuck(card.MAC); {
+			case stuck != nil:
+				result.Problem, result.Attempts, result.NextRetry = stuck.problem, stuck.attempts, stuck.at
 			case slices.Contains(r.set.Removals, key):
 				r.judgeRemoval(releases[card.MAC], v, &result)
 			case !proved:

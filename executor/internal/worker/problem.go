@@ -63,6 +63,11 @@ func failureProblem(failure transaction.Failure) work.Problem {
 	return problem
 }
 
+// unfinished says that something of a transaction is still to be put back.
+func unfinished(err error) work.Problem {
+	return failureProblem(transaction.Failure{Kind: transaction.Unfinished, Err: fmt.Errorf("what a transaction has left is still to be put back: %w", err)})
+}
+
 // persistProblem says that the record could not be written.
 func persistProblem(err error) work.Problem {
 	return work.Problem{

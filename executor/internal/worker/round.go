@@ -42,6 +42,7 @@ func (w *Worker) round(ctx context.Context) {
 		w.Log.Info("an operator asks for another try", zap.Uint64("generation", set.Retry))
 	}
 	r := &round{Worker: w, set: set, now: time.Now(), attempts: map[plan.Key]*attempt{}}
+	r.recover(ctx)
 	view, err := r.look(ctx)
 	if err == nil && r.act(ctx, view) {
 		w.Meter.Activated(time.Since(r.now))
@@ -60,6 +61,38 @@ func (w *Worker) round(ctx context.Context) {
 	if ctx.Err() == nil {
 		w.publish(work.Report{Generation: set.Generation, Results: results})
 	}
+}
+
+// recover puts back what a transaction has left that did not end, before anything is said of the node.
+func (r *round) recover(ctx context.Context) {
+	s := subject{key: recoverKey()}
+	if r.Observe || !r.retries.due(s, r.now) {
+		return
+	}
+	err := r.Transactions.Recover(ctx)
+	if err == nil {
+		r.retries.forget(s.key)
+
+		return
+	}
+	r.logFailure("what a transaction has left could not be put back yet", r.retries.failed(s, unfinished(err), r.now))
+}
+
+// stuck is why nothing is true of a card but that it is about to be put back; nil: it is not.
+func (r *round) stuck(mac string) *failure {
+	if r.Observe {
+		return nil
+	}
+	err := r.Transactions.Unfinished(mac)
+	if err == nil {
+		return nil
+	}
+	f := r.retries.of(subject{key: recoverKey()})
+	if f == nil {
+		f = r.retries.failed(subject{key: recoverKey()}, unfinished(err), r.now)
+	}
+
+	return f
 }
 
 // publish reports, if it is news.

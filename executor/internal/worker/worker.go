@@ -93,6 +93,9 @@ func New(config Config) *Worker {
 // in many. Long enough to take them in one round, short enough that nobody waits for it.
 const settle = 50 * time.Millisecond
 
+// lookAgain is how often the kernel is read though it has given no sign: of a setting, such as arp_ignore, it gives none.
+const lookAgain = time.Minute
+
 // Run puts back what a killed executor has left, and works in rounds until ctx ends; then it finishes the transaction in hand and
 // returns nil. An error says that the kernel
 // no longer tells of its changes, without which nothing that Run reports would stay true.
@@ -103,12 +106,6 @@ func (w *Worker) Run(ctx context.Context) error {
 	deaf := make(chan error, 1)
 	watch.Go(func() { deaf <- w.Kernel.Watch(ctx, w.wake) })
 
-	if !w.Observe {
-		// What a transaction has left is put back before anything is said of the node. If it cannot be, the next one tries.
-		if err := w.Transactions.Recover(ctx); err != nil {
-			w.Log.Error("what a transaction has left could not be put back yet", zap.Error(err))
-		}
-	}
 	timer := time.NewTimer(0) // The first round reports what there is already.
 	defer timer.Stop()
 	due := time.Now()
@@ -125,7 +122,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		case w.alive <- struct{}{}:
 			continue
 		case <-w.woken:
-			if soon := time.Now().Add(settle); due.IsZero() || soon.Before(due) {
+			if soon := time.Now().Add(settle); soon.Before(due) {
 				due = soon
 				timer.Reset(settle)
 			}
@@ -136,9 +133,11 @@ func (w *Worker) Run(ctx context.Context) error {
 		}
 		w.round(ctx)
 		timer.Stop()
-		if due = w.retries.next(time.Now()); !due.IsZero() {
-			timer.Reset(time.Until(due))
+		due = time.Now().Add(lookAgain)
+		if retry := w.retries.next(time.Now()); !retry.IsZero() && retry.Before(due) {
+			due = retry
 		}
+		timer.Reset(time.Until(due))
 	}
 }
 
