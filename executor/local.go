@@ -46,7 +46,7 @@ func status(ctx context.Context, settings *config.Config, out io.Writer) int {
 
 // cleanup gives all of the node's interfaces back, and returns the exit code.
 func cleanup(ctx context.Context, settings *config.Config, out io.Writer) (code int) {
-	dir, err := statedir.Open(settings.StateDir)
+	dir, err := statedir.OpenExisting(settings.StateDir)
 	if err != nil {
 		return complain(fmt.Errorf("--state-dir (STATE_DIR) is %q: %w", settings.StateDir, err), exitBadSetting)
 	}
@@ -72,7 +72,7 @@ func cleanup(ctx context.Context, settings *config.Config, out io.Writer) (code 
 		Kernel: kernel, Record: interfaces, Journal: transaction.OpenJournal(settings.StateDir), Prober: transaction.Unguarded{},
 		Guard: transaction.Unguarded{}, Log: zap.NewNop(), Machine: identity.Machine, Boot: identity.Boot,
 	})
-	if err := local.Cleanup(ctx, out, interfaces.Cards(), transactions); err != nil {
+	if err := local.Cleanup(ctx, out, interfaces.Cards(), kernel, transactions); err != nil {
 		return complain(errors.New(oneLine(err)), 1)
 	}
 

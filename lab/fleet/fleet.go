@@ -187,8 +187,11 @@ func (n *Node) StartExecutor(arguments ...string) {
 }
 
 // Local runs one of the executor's commands for people on the node, such as "status", and returns what it prints.
-func (n *Node) Local(command string) (string, error) {
-	out, err := n.Command(context.Background(), n.fleet.programs.Executor, command, "--state-dir="+n.StateDir()).CombinedOutput()
+func (n *Node) Local(command string) (string, error) { return n.LocalIn(n.StateDir(), command) }
+
+// LocalIn is Local with another state directory.
+func (n *Node) LocalIn(dir, command string) (string, error) {
+	out, err := n.Command(context.Background(), n.fleet.programs.Executor, command, "--state-dir="+dir).CombinedOutput()
 
 	return string(out), err
 }

@@ -78,13 +78,21 @@ func TestCleanupLeavesTheNodeAsItWas(t *testing.T) {
 		t.Error("the snapshots show nothing of all that")
 	}
 
+	// With a state directory that is another's, or none, it leaves everything and says so.
+	stands := take(t, n)
+	for dir, want := range map[string]string{t.TempDir(): "is left: the state directory knows nothing of it", "/nowhere": "no such file or directory"} {
+		if out, err := n.LocalIn(dir, "cleanup"); err == nil || !strings.Contains(out, want) {
+			t.Errorf("cleanup with the state directory %s: %v\n%s", dir, err, out)
+		}
+	}
+	same(t, stands, take(t, n))
 	out, err := n.Local("cleanup")
 	want := fmt.Sprintf("multinic0 (%s) is given back\nmultinic1 (%s) is given back\nmultinic2 (%s) is given back\n", mac(1, 0), mac(1, 1), mac(1, 2))
 	if err != nil || out != want {
 		t.Errorf("cleanup: %v\n%s", err, out)
 	}
 	same(t, before, take(t, n))
-	if out, err := n.Local("cleanup"); err != nil || out != "" {
+	if out, err := n.Local("cleanup"); err != nil || out != "no interface of this node is multinic's\n" {
 		t.Errorf("cleanup once more: %v, %s", err, out)
 	}
 	if out, err := n.Local("status"); err != nil || out != "no interface of this node is multinic's\n" {

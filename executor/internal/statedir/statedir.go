@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // lockName is the file that is locked. It is empty, and stays when the lock is gone: removing it would let two executors
@@ -21,7 +23,16 @@ const nodeName = "@multinic-executor"
 // Dir is a state directory that belongs to this process alone, as the node does, until it is closed, or the process ends.
 type Dir struct {
 	lock *os.File
-	node net.Listener
+	node net.Listener // nil: see lockNode
+}
+
+// OpenExisting is Open for a directory that is there.
+func OpenExisting(path string) (*Dir, error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("%w; give the directory that the node's executor has", err)
+	}
+
+	return Open(path)
 }
 
 // Open makes the directory if it is missing, for its owner only, and locks it, and the node with it: the network namespace of the
@@ -45,19 +56,55 @@ func Open(path string) (*Dir, error) {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", lock.Name(), err), lock.Close())
 	}
 
-	node, err := net.Listen("unix", nodeName) //nolint:noctx // it takes no time
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, errors.Join(errors.New("another executor runs on this node, with another state directory: stop that one"), lock.Close())
-	}
+	node, err := lockNode()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("lock the node: %w", err), lock.Close())
+		return nil, errors.Join(err, lock.Close())
 	}
-
+	dir := &Dir{lock: lock, node: node}
 	if err := sweep(path); err != nil {
-		return nil, errors.Join(err, node.Close(), lock.Close())
+		return nil, errors.Join(err, dir.Close())
 	}
 
-	return &Dir{lock: lock, node: node}, nil
+	return dir, nil
+}
+
+// lockNode takes the node's name; nil without an error: a process has it that is no executor, and could not be one. Anybody may have
+// an abstract name, and must not keep the node from its executor by that.
+func lockNode() (net.Listener, error) {
+	node, err := net.Listen("unix", nodeName) //nolint:noctx // it takes no time
+	if err == nil {
+		return node, nil
+	}
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("lock the node: %w", err)
+	}
+	holder, err := holderOfNode()
+	if err != nil {
+		return nil, err
+	}
+	if holder.Uid != 0 && holder.Uid != uint32(os.Geteuid()) {
+		return nil, nil //nolint:nilnil // as the comment says
+	}
+
+	return nil, errors.New("another executor runs on this node, with another state directory: stop that one")
+}
+
+// holderOfNode is who has the node's name.
+func holderOfNode() (*unix.Ucred, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("find out who has locked the node: %w", err)
+	}
+	defer func() { _ = unix.Close(fd) }() // Nothing was written.
+	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: nodeName}); err != nil {
+		return nil, fmt.Errorf("another process has locked the node (the abstract socket %s) and does not say who it is: %w", nodeName, err)
+	}
+	holder, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err != nil {
+		return nil, fmt.Errorf("find out who has locked the node: %w", err)
+	}
+
+	return holder, nil
 }
 
 // sweep removes what an executor that was killed in the middle of writing a file has left of it: the new content, under a name that
@@ -76,7 +123,11 @@ func sweep(path string) error {
 
 // Close gives the directory free.
 func (d *Dir) Close() error {
-	if err := errors.Join(d.node.Close(), d.lock.Close()); err != nil {
+	var err error
+	if d.node != nil {
+		err = d.node.Close()
+	}
+	if err := errors.Join(err, d.lock.Close()); err != nil {
 		return fmt.Errorf("unlock %s: %w", d.lock.Name(), err)
 	}
 
