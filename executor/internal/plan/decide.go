@@ -76,6 +76,14 @@ func DecideWhile(items []Item, claims Claims, kernel Kernel, waits func(Decision
 	}
 }
 
+// Takes says whether a card would be taken for items that is nobody's yet: then it must be known what stands on it elsewhere.
+func Takes(items []Item, claims Claims, kernel Kernel) bool {
+	return slices.ContainsFunc(items, func(item Item) bool {
+		_, claimed := claims[item.Key.MAC]
+		return !claimed && len(candidates(kernel, item.Key.MAC)) == 1
+	})
+}
+
 // decider is one run of Decide.
 type decider struct {
 	claims  Claims

@@ -69,7 +69,7 @@ func Foresee(items []Item, releases []Release, claims Claims, kernel Kernel) For
 
 // after is a kernel after changes, as far as they tell; what a kernel does beyond that only another plan would put right.
 func after(kernel Kernel, changes []Change) Kernel {
-	kernel = Kernel{Links: slices.Clone(kernel.Links), Routes: slices.Clone(kernel.Routes), Rules: slices.Clone(kernel.Rules)}
+	kernel.Links, kernel.Routes, kernel.Rules = slices.Clone(kernel.Links), slices.Clone(kernel.Routes), slices.Clone(kernel.Rules)
 	for i := range kernel.Links {
 		kernel.Links[i].Addresses = slices.Clone(kernel.Links[i].Addresses)
 		kernel.Links[i].Settings = maps.Clone(kernel.Links[i].Settings)

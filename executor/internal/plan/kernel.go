@@ -10,6 +10,9 @@ type Kernel struct {
 	Links  []Link
 	Routes []Route
 	Rules  []Rule
+	// Elsewhere are the names of the links in other network namespaces that stand on links, by the index of the link below. It
+	// matters for cards alone that are about to be taken; see Takes.
+	Elsewhere map[int][]string
 	// Ways are those whom the node must go on reaching by the same way; without them nobody's is minded.
 	Ways []Way
 }

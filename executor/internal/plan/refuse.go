@@ -32,6 +32,9 @@ func (d *decider) uses(link Link, claimed bool) []string {
 			uses = append(uses, "the upper device "+upper.Name)
 		}
 	}
+	for _, upper := range d.kernel.Elsewhere[link.Index] {
+		uses = append(uses, "the upper device "+upper+" in another network namespace")
+	}
 	return uses
 }
 

@@ -2,7 +2,6 @@ package transaction
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"multinic.dev/executor/internal/plan"
@@ -24,11 +23,11 @@ type Order struct {
 // Make changes the cards of items so that the kernel is what the items ask for that are due, and proves it. What nothing needs to
 // change for is not touched and not proved. It returns what failed.
 func (t *Transactor) Make(ctx context.Context, order Order) Failures {
-	kernel, err := t.Kernel.Read(ctx)
+	kernel, err := Read(ctx, t.Kernel, order.Items, record.Claims(t.Record.Cards()))
 	if err != nil {
 		failures := Failures{}
 		for _, item := range order.Items {
-			failures[item.Key] = Failure{Kind: Unverified, Err: fmt.Errorf("read what the kernel has: %w", err)}
+			failures[item.Key] = Failure{Kind: Unverified, Err: err}
 		}
 		return failures
 	}
@@ -126,6 +125,9 @@ func (t *Transactor) Foresee(ctx context.Context, items []plan.Item, releases []
 		macs = append(macs, release.MAC)
 	}
 	kernel, err := t.readWhole(ctx, macs)
+	if err == nil && plan.Takes(items, record.Claims(t.Record.Cards()), kernel) {
+		kernel.Elsewhere, err = t.Kernel.Elsewhere(ctx)
+	}
 	if err != nil {
 		return plan.Foreseen{}, err
 	}

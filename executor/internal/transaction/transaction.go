@@ -23,10 +23,28 @@ const passes = 4
 type Kernel interface {
 	// Read reads what the kernel has.
 	Read(ctx context.Context) (plan.Kernel, error)
+	// Elsewhere reads what stands on the kernel's links in other network namespaces, for plan.Kernel.
+	Elsewhere(ctx context.Context) (map[int][]string, error)
 	// Settings reads those of plan.Settings() that the link with a name has, by their Path.
 	Settings(name string) (map[string]string, error)
 	// Apply makes one change. What is so already is no error. An error says what was attempted, and why the kernel refused.
 	Apply(change plan.Change) error
+}
+
+// Read reads what a kernel has, with what stands on its links elsewhere where items need that to be known.
+func Read(
+	ctx context.Context, kernel interface {
+		Read(ctx context.Context) (plan.Kernel, error)
+		Elsewhere(ctx context.Context) (map[int][]string, error)
+	}, items []plan.Item, claims plan.Claims,
+) (has plan.Kernel, err error) {
+	if has, err = kernel.Read(ctx); err == nil && plan.Takes(items, claims, has) {
+		has.Elsewhere, err = kernel.Elsewhere(ctx)
+	}
+	if err != nil {
+		return plan.Kernel{}, fmt.Errorf("read what the kernel has: %w", err)
+	}
+	return has, nil
 }
 
 // Record is what outlives the executor of which card has which name, and what was proved of it; see package record.

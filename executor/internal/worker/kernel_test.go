@@ -124,6 +124,14 @@ func (k *fakeKernel) Read(ctx context.Context) (plan.Kernel, error) {
 	return copied, nil
 }
 
+// Elsewhere shows what has.Elsewhere says.
+func (k *fakeKernel) Elsewhere(context.Context) (map[int][]string, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+
+	return maps.Clone(k.has.Elsewhere), nil
+}
+
 func (k *fakeKernel) Watch(ctx context.Context, wake func()) error {
 	k.mu.Lock()
 	k.wake = wake

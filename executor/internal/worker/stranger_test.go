@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"multinic.dev/executor/internal/plan"
 )
@@ -132,4 +133,25 @@ func TestATypoTakesNothingFromANICThatWorks(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestACardOnWhichAPodsMACVLANStandsIsLeftAlone has the macvlan in the pod's own namespace, of which the kernel gives no sign here.
+func TestACardOnWhichAPodsMACVLANStandsIsLeftAlone(t *testing.T) {
+	play(t, []string{macA}, func(b *bench) {
+		b.quietly(func() { b.kernel.has.Elsewhere = map[int][]string{2: {"net1"}} })
+		b.want(1, 1, item(macA, "r1", "192.0.2.10/24"))
+		b.expect("stream 1 generation 1", "a r1  REFUSED LINK_IN_USE: eth1 (02:00:00:00:00:0a) is in use by something else: "+
+			"it has the upper device net1 in another network namespace; free the NIC first, or delete its row")
+		if touched := b.kernel.took(); len(touched) > 0 {
+			t.Errorf("touched: %q", touched)
+		}
+		b.quietly(func() { b.kernel.has.Elsewhere = nil })
+		time.Sleep(time.Minute)
+		b.settle()
+		b.expect("stream 1 generation 1", "a r1 multinic0 READY")
+		// What comes to stand on it once it is ours is no matter.
+		b.quietly(func() { b.kernel.has.Elsewhere = map[int][]string{2: {"net1"}} })
+		b.want(1, 2, item(macA, "r2", "192.0.2.11/24"))
+		b.expect("stream 1 generation 2", "a r2 multinic0 READY")
+	})
 }

@@ -2,11 +2,11 @@ package worker
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"multinic.dev/executor/internal/plan"
 	"multinic.dev/executor/internal/record"
+	"multinic.dev/executor/internal/transaction"
 	"multinic.dev/executor/internal/work"
 )
 
@@ -29,12 +29,12 @@ type view struct {
 
 // look reads the kernel and decides what the set asks for, while what may not be made now waits.
 func (r *round) look(ctx context.Context) (*view, error) {
-	kernel, err := r.Kernel.Read(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read what the kernel has: %w", err)
-	}
 	cards := r.Record.Cards()
 	claims := record.Claims(cards)
+	kernel, err := transaction.Read(ctx, r.Kernel, planItems(r.set), claims)
+	if err != nil {
+		return nil, err
+	}
 	v := &view{kernel: kernel, claims: claims}
 	v.wanted, v.shared = byKey(plan.DecideWhile(planItems(r.set), claims, kernel, func(decision plan.Decision) bool { return !r.mayMake(decision) }))
 	var standing []plan.Item
