@@ -50,6 +50,10 @@ type Disturbance struct {
 type Rule struct {
 	// HoldDown is how long its row must have stayed away.
 	HoldDown time.Duration
+	// Read is when the newest read of the table that succeeded began: whatever happened since is not known. Blind says that one
+	// which was begun since has failed; then nothing is decided.
+	Read  time.Time
+	Blind bool
 	// Claimed says whether a row that is there has a claim to the address, of any node, or to the MAC, of another: then nothing is
 	// waited for. A MAC whose link is present is not claimed away: it cannot be on two nodes, and a node that comes under a wrong name
 	// must not lose all that the rows of its right name ask for.
@@ -170,20 +174,23 @@ func (n *Node) Pass(disturbances []Disturbance) {
 
 // Ripe are those of disturbances whose time has come: changes, and removals whose rows have stayed away for long enough, or whose
 // MAC, address or name a row that is there needs.
-func (n *Node) Ripe(now time.Time, rule Rule, disturbances []Disturbance) []Disturbance {
+func (n *Node) Ripe(rule Rule, disturbances []Disturbance) []Disturbance {
 	needed := n.needed()
 	return slices.DeleteFunc(slices.Clone(disturbances), func(one Disturbance) bool {
-		return one.Desired == nil && !n.isRipe(now, rule, one.Key, needed)
+		return one.Desired == nil && !n.isRipe(rule, one.Key, needed)
 	})
 }
 
 // Release sets the removals that Next carries: those that were let through and whose time has come.
-func (n *Node) Release(now time.Time, rule Rule) {
+// While the table cannot be read it adds none.
+func (n *Node) Release(rule Rule) {
 	needed := n.needed()
 	_, unreadable := n.asked()
+	before := n.removals
 	n.removals = nil
 	for key := range n.absent {
-		if !unreadable && n.passed[key] == removalContent && n.isRipe(now, rule, key, needed) {
+		goes := n.isRipe(rule, key, needed) || rule.Blind && slices.Contains(before, key)
+		if !unreadable && n.passed[key] == removalContent && goes {
 			n.removals = append(n.removals, key)
 		}
 	}
@@ -191,13 +198,18 @@ func (n *Node) Release(now time.Time, rule Rule) {
 	n.removals = n.removals[:min(len(n.removals), MaxRemovals)]
 }
 
-func (n *Node) isRipe(now time.Time, rule Rule, key Key, needed map[string]bool) bool {
+// isRipe says whether the time of a removal has come. It is not enough that the hold-down has passed: a row that has come back is
+// seen only by a read that began afterwards.
+func (n *Node) isRipe(rule Rule, key Key, needed map[string]bool) bool {
+	if rule.Blind {
+		return false
+	}
 	var address netip.Addr
 	if standing := n.taken[key]; standing != nil {
 		address = standing.Address.Addr()
 	}
 
-	return !now.Before(n.absent[key].Add(rule.HoldDown)) || needed[key.MAC] || rule.Claimed(key, address, n.present[key])
+	return !rule.Read.Before(n.absent[key].Add(rule.HoldDown)) || needed[key.MAC] || rule.Claimed(key, address, n.present[key])
 }
 
 // needed are the MACs whose names are needed: of cards of which nothing is asked for, those that have been absent for longest.

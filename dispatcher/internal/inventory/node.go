@@ -129,6 +129,7 @@ func (n *Node) Open() {
 func (n *Node) Close() {
 	n.open, n.reported, n.generation, n.proofs, n.due = false, false, 0, nil, true
 	n.disproofs, n.reportedAt, n.sent, n.retry, n.retrying = nil, 0, nil, 0, false
+	n.removals, n.sentRemovals = nil, nil
 	for _, one := range n.pending {
 		one.since = 0
 	}

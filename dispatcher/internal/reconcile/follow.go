@@ -54,6 +54,7 @@ func (r *Reconciler) Failed(err error) {
 		r.stats.FailedPolls++
 		before := r.health.Problem
 		r.health.Problem = err.Error()
+		r.rule.Blind = true
 		var setup *store.SetupError
 		needsSomebody := errors.As(err, &setup)
 		// The same problem may be worded differently each time, as one with a port of the caller's in it is.
@@ -65,13 +66,15 @@ func (r *Reconciler) Failed(err error) {
 	})
 }
 
-// Polled takes note that a poll succeeded (store.Follower).
-func (r *Reconciler) Polled() {
+// Polled takes note that a poll succeeded (store.Follower), whose rows were handed over before.
+func (r *Reconciler) Polled(began time.Time) {
 	r.ask(func() {
 		r.stats.Polls++
 		if r.health.Problem != "" {
 			r.log.Info("reading the table succeeds again")
 		}
 		r.health.Problem = ""
+		r.rule.Read, r.rule.Blind = began, false
+		r.proceedAll()
 	})
 }

@@ -110,9 +110,9 @@ func (r *Reconciler) look() {
 func (r *Reconciler) proceed(n *node) {
 	r.look()
 	if r.guard.Reason == "" {
-		r.pass(n, n.Ripe(r.now(), r.ruleFor(n), r.guard.Wanted(n.name)))
+		r.pass(n, n.Ripe(r.ruleFor(n), r.guard.Wanted(n.name)))
 	}
-	n.Release(r.now(), r.ruleFor(n))
+	n.Release(r.ruleFor(n))
 	r.advance(n)
 }
 

@@ -83,9 +83,10 @@ func (p *player) play() {
 	}
 }
 
-// after lets time pass.
+// after lets time pass in which the table is read all the while.
 func (p *player) after(wait time.Duration) {
 	time.Sleep(wait)
+	p.r.Polled(time.Now())
 	p.play()
 }
 

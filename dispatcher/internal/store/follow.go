@@ -33,7 +33,7 @@ func (s *Store) Follow(ctx context.Context, interval time.Duration, follower Fol
 			wait(ctx, retry)
 			retry = min(2*retry, lastRetry)
 		default:
-			follower.Polled()
+			follower.Polled(began)
 			retry = firstRetry
 			wait(ctx, max(interval-took, took))
 		}

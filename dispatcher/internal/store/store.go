@@ -58,8 +58,9 @@ type Follower interface {
 	// Failed says that a poll did not succeed. What was handed over before still stands. A *SetupError among these says
 	// that the poll was refused rather than unlucky. It is called once for every attempt that failed.
 	Failed(err error)
-	// Polled says that a poll succeeded, after the Changed that it led to, if it did.
-	Polled()
+	// Polled says that a poll succeeded, after the Changed that it led to, if it did, and when it began: what happened since then
+	// it may not have seen.
+	Polled(began time.Time)
 }
 
 // Store is the table. All its methods are safe concurrently, but for Follow, which may run once at a time.

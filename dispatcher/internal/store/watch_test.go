@@ -61,7 +61,7 @@ func (w *watcher) Changed(change store.Change) {
 func (w *watcher) Failed(err error) { w.take(func() { w.failures = append(w.failures, err) }) }
 
 // Polled counts a poll.
-func (w *watcher) Polled() { w.take(func() { w.polls++ }) }
+func (w *watcher) Polled(time.Time) { w.take(func() { w.polls++ }) }
 
 func (w *watcher) take(in func()) {
 	w.mu.Lock()
