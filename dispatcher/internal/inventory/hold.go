@@ -23,7 +23,7 @@ type holds struct {
 	absent map[Key]time.Time
 	// passed is what was let through, by key: the content of a change, or removalContent.
 	passed map[Key]string
-	// held are the items that are not in the picture.
+	// held are the items that are not in the picture. The node says that their interfaces stand otherwise.
 	held map[Key]bool
 	// removals are what the node should give up now, ordered, and sentRemovals what it was last told to.
 	removals, sentRemovals []Key
@@ -54,8 +54,8 @@ type Rule struct {
 	// which was begun since has failed; then nothing is decided.
 	Read  time.Time
 	Blind bool
-	// Claimed says whether a row that is there has a claim to the address, of any node, or to the MAC, of another: then nothing is
-	// waited for. A MAC whose link is present is not claimed away: it cannot be on two nodes, and a node that comes under a wrong name
+	// Claimed says whether a row that is there has a claim to the address, of any node that has not got it, or to the MAC, of another:
+	// then nothing is waited for. A MAC whose link is present is not claimed away: it cannot be on two nodes, and a node that comes under a wrong name
 	// must not lose all that the rows of its right name ask for.
 	Claimed func(key Key, address netip.Addr, present bool) bool
 }
@@ -280,6 +280,9 @@ func (n *Node) Held(key Key, rule Rule) (reason HoldReason, until time.Time) {
 		return HoldDown, since.Add(rule.HoldDown)
 	}
 }
+
+// HasPassed says whether something was let through that the node is not known to have done.
+func (n *Node) HasPassed() bool { return len(n.passed) > 0 }
 
 // Waiting says whether something of the node waits for its time, or to be let through.
 func (n *Node) Waiting() bool { return len(n.absent) > 0 || len(n.held) > 0 }

@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"net/netip"
 	"slices"
 
 	"multinic.dev/dispatcher/internal/row"
@@ -248,7 +249,8 @@ func (n *Node) Decided(most int) []row.Row {
 }
 
 // disproves says whether the i-th row, which is 1, cannot stand at 1: its content is such as no node can have been proved to have,
-// or the session's newest report settles what it asks for otherwise than READY, under a generation that asked for just that.
+// or the session's newest report settles what it asks for otherwise than READY, under a generation that asked for just that, or it is
+// held back and the report says that the interface stands otherwise.
 func (n *Node) disproves(i int) bool {
 	switch verdict := n.verdicts[i]; verdict.Outcome {
 	case Refused, Conflict:
@@ -256,6 +258,9 @@ func (n *Node) disproves(i int) bool {
 	case Ambiguous:
 		return false // Nothing is known of it.
 	case Accepted:
+		if n.reported && n.isHeld(verdict.Key) {
+			return true
+		}
 		sent, isSent := n.sent[verdict.Key]
 		disproof, found := n.disproofs[verdict.Key]
 
@@ -276,7 +281,8 @@ func (n *Node) Undecided() bool {
 		return true
 	}
 	for i, r := range n.rows {
-		if r.Committed && (n.verdicts[i].Outcome == Refused || n.verdicts[i].Outcome == Conflict) {
+		outcome, isHeld := n.verdicts[i].Outcome, n.isHeld(n.verdicts[i].Key)
+		if r.Committed && (outcome == Refused || outcome == Conflict || outcome == Accepted && n.reported && isHeld) {
 			return true
 		}
 	}
@@ -350,6 +356,13 @@ func (n *Node) settleRevoked(r row.Row, done bool) {
 
 // Pending is how many rows wait to be committed.
 func (n *Node) Pending() int { return len(n.pending) }
+
+// Lacks says whether the session has reported, and the interface with a key does not stand with an address there.
+func (n *Node) Lacks(key Key, address netip.Addr) bool {
+	standing := n.taken[key]
+
+	return n.reported && (standing == nil || standing.Address.Addr() != address)
+}
 
 // Rows are the node's rows, ordered by id. They are not to be changed.
 func (n *Node) Rows() []row.Row { return n.rows }

@@ -15,14 +15,20 @@ import (
 // lookAgain is how often nodes are looked at that have something to wait for: a removal comes so much later at most.
 const lookAgain = 500 * time.Millisecond
 
-// claims say which nodes have items for a MAC, and how many items there are for an address.
+// claims say which nodes have items for a MAC, and which items there are for an address.
 type claims struct {
 	macs      map[string]map[*node]int
-	addresses map[netip.Addr]int
+	addresses map[netip.Addr]map[claimant]bool
+}
+
+// claimant is an item of a node.
+type claimant struct {
+	node *node
+	key  inventory.Key
 }
 
 func newClaims() claims {
-	return claims{macs: make(map[string]map[*node]int), addresses: make(map[netip.Addr]int)}
+	return claims{macs: make(map[string]map[*node]int), addresses: make(map[netip.Addr]map[claimant]bool)}
 }
 
 // set counts a node for its items, in the place of those that it was counted for.
@@ -35,9 +41,7 @@ func (c *claims) set(n *node, items []inventory.Item) {
 			delete(c.macs, item.Key.MAC)
 		}
 		if address := item.Spec.Address.Addr(); address.IsValid() {
-			if c.addresses[address]--; c.addresses[address] == 0 {
-				delete(c.addresses, address)
-			}
+			drop(c.addresses, address, claimant{n, item.Key})
 		}
 	}
 	n.claimed = items
@@ -47,12 +51,13 @@ func (c *claims) set(n *node, items []inventory.Item) {
 		}
 		c.macs[item.Key.MAC][n]++
 		if address := item.Spec.Address.Addr(); address.IsValid() {
-			c.addresses[address]++
+			put(c.addresses, address, claimant{n, item.Key})
 		}
 	}
 }
 
-// by says whether an item of another node has a MAC, which counts where its link is not present, or any item an address.
+// by says whether an item of another node has a MAC, which counts where its link is not present, or any item an address that it has not
+// got yet. One that has it knows of it on another network, and needs it from nobody.
 func (c *claims) by(n *node, key inventory.Key, address netip.Addr, present bool) bool {
 	for other := range c.macs[key.MAC] {
 		if other != n && !present {
@@ -60,7 +65,13 @@ func (c *claims) by(n *node, key inventory.Key, address netip.Addr, present bool
 		}
 	}
 
-	return address.IsValid() && c.addresses[address] > 0
+	for one := range c.addresses[address] {
+		if one.node.Lacks(one.key, address) {
+			return true
+		}
+	}
+
+	return false
 }
 
 // ruleFor is by what it is decided how long a node's interfaces are kept that no row asks for.
@@ -149,6 +160,7 @@ func (r *Reconciler) proceedAll() {
 	for _, n := range r.waiting {
 		r.proceed(n)
 		r.gather(n)
+		r.forget(n)
 	}
 	if len(r.waiting) > 0 && r.wake == nil {
 		r.wake = time.After(lookAgain)

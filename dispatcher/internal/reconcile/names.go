@@ -234,14 +234,14 @@ func (r *Reconciler) reassign(n *node) []*node {
 	return r.refresh(touched)
 }
 
-func put[T comparable](sets map[string]map[T]bool, key string, one T) {
+func put[K, T comparable](sets map[K]map[T]bool, key K, one T) {
 	if sets[key] == nil {
 		sets[key] = make(map[T]bool)
 	}
 	sets[key][one] = true
 }
 
-func drop[T comparable](sets map[string]map[T]bool, key string, one T) {
+func drop[K, T comparable](sets map[K]map[T]bool, key K, one T) {
 	delete(sets[key], one)
 	if len(sets[key]) == 0 {
 		delete(sets, key)

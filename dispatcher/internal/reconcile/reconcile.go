@@ -87,6 +87,8 @@ type node struct {
 	// claimed are the items that it is counted for in claims, and taken is how many interfaces it is counted for in fleet.
 	claimed []inventory.Item
 	taken   int
+	// closed is when its session ended; zero: it has one, or never had.
+	closed time.Time
 }
 
 var _ store.Follower = &Reconciler{}
@@ -172,9 +174,14 @@ func (r *Reconciler) of(name string) *node {
 	return known
 }
 
+// keepPassed is how long what was let through for a node is remembered without its session: streams come and go.
+const keepPassed = time.Hour
+
 // forget drops a node of which neither the table nor a session speaks, so that names that come and go cost no memory for ever.
+// One for which something was let through that is not done yet is known a while longer: that is known nowhere else.
 func (r *Reconciler) forget(n *node) {
-	if n.session == nil && len(n.Rows()) == 0 {
+	isBack := n.HasPassed() && r.now().Sub(n.closed) < keepPassed
+	if n.session == nil && len(n.Rows()) == 0 && !isBack {
 		delete(r.nodes, n.name)
 		delete(r.provable, n.name)
 		delete(r.waiting, n.name)

@@ -68,7 +68,7 @@ func (r *Reconciler) Open(name, peer string) (*Session, error) {
 				zap.String("peer", peer), zap.String("replaced_peer", known.session.peer))
 			known.session.end(multinicv1.DrainReason_DRAIN_REASON_REPLACED)
 		}
-		known.session = session
+		known.session, known.closed = session, time.Time{}
 		known.Open()
 		touched := r.know(known)
 		r.log.Info("session opened", zap.String("node", name), zap.String("peer", peer))
@@ -112,7 +112,7 @@ func (r *Reconciler) Close(session *Session) {
 		if known == nil || known.session != session {
 			return
 		}
-		known.session = nil
+		known.session, known.closed = nil, r.now()
 		// What was proved when the dispatcher began to shut down is committed still; there is no other session to come.
 		if !r.draining {
 			known.Close()
