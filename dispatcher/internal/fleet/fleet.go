@@ -134,7 +134,7 @@ func (s *Server) ReleaseGuard(_ context.Context, request *multinicv1.ReleaseGuar
 	}
 	if !is {
 		return nil, status.Errorf(codes.FailedPrecondition,
-			"the guard holds nothing, or not the set that %q names: look at what is held now with GetGuard", request.GetToken())
+			"the guard holds nothing of a set that %q names: look at what is held now with GetGuard", request.GetToken())
 	}
 
 	return &multinicv1.ReleaseGuardResponse{Released: int32(released)}, nil

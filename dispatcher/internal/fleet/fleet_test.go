@@ -68,7 +68,7 @@ func TestOperatorsAreToldWhatIsWrongWithACall(t *testing.T) {
 		{"guard before the table was read", guard(unread), codes.Unavailable, "the table has not been read yet: no way"},
 		{"release", release(read, "t"), codes.OK, ""},
 		{"release of nothing", release(read, ""), codes.InvalidArgument, "token is empty: look at what is held with GetGuard"},
-		{"release of another set", release(read, "u"), codes.FailedPrecondition, `the guard holds nothing, or not the set that "u" names`},
+		{"release of another set", release(read, "u"), codes.FailedPrecondition, `the guard holds nothing of a set that "u" names`},
 		{"release before the table was read", release(unread, "t"), codes.Unavailable, "the table has not been read yet: no way"},
 	} {
 		if status.Code(test.err) != test.code || !strings.HasPrefix(status.Convert(test.err).Message(), test.want) {

@@ -357,6 +357,9 @@ func (n *Node) settleRevoked(r row.Row, done bool) {
 // Pending is how many rows wait to be committed.
 func (n *Node) Pending() int { return len(n.pending) }
 
+// HasReported says whether the session has reported.
+func (n *Node) HasReported() bool { return n.reported }
+
 // Lacks says whether the session has reported, and the interface with a key does not stand with an address there.
 func (n *Node) Lacks(key Key, address netip.Addr) bool {
 	standing := n.taken[key]

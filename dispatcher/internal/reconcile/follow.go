@@ -36,6 +36,14 @@ func (r *Reconciler) Changed(change store.Change) {
 				touched[known] = true
 			}
 		}
+		if change.Full {
+			r.readAt, r.unheard = r.now(), make(map[*node]bool)
+			for _, known := range r.nodes {
+				if len(known.Rows()) > 0 && !known.HasReported() {
+					r.unheard[known] = true
+				}
+			}
+		}
 		// All that is new is judged together before any of it is sent.
 		for known := range touched {
 			r.gather(known)

@@ -87,8 +87,9 @@ func (r *Reconciler) ruleFor(n *node) inventory.Rule {
 // gather counts what a node has and asks for, and has the guard know what would disturb it. It sends nothing.
 func (r *Reconciler) gather(n *node) {
 	r.claims.set(n, n.Items())
-	r.fleet += len(n.Taken()) - n.taken
+	r.fleet.Add(n.taken, -1)
 	n.taken = len(n.Taken())
+	r.fleet.Add(n.taken, 1)
 	if r.health.Read {
 		r.guard.Want(n.name, n.Review(r.now()))
 	}
@@ -106,12 +107,12 @@ func (r *Reconciler) gather(n *node) {
 
 // look has the guard judge what is wanted, and says so if it holds from now on, or no more.
 func (r *Reconciler) look() {
-	if !r.health.Read || !r.guard.Look(r.now(), r.fleet, r.total) {
+	if !r.isSettled() || !r.guard.Look(r.now(), r.fleet) {
 		return
 	}
-	if r.guard.Reason != "" {
-		r.log.Error("the guard holds every removal and change of a working interface until an operator releases it (FleetService.ReleaseGuard)",
-			zap.String("reason", r.guard.Reason), zap.Int("held", r.guard.Total()), zap.String("token", r.guard.Token()))
+	if reason, _ := r.guard.Holding(); reason != "" {
+		r.log.Error("the guard holds removals and changes of working interfaces until an operator releases them (FleetService.ReleaseGuard)",
+			zap.String("reason", reason), zap.Int("held", r.guard.Total()), zap.String("token", r.guard.Issue(r.now())))
 	} else {
 		r.log.Info("the guard holds nothing any more: what it held is not wanted any more")
 	}
@@ -120,7 +121,7 @@ func (r *Reconciler) look() {
 // proceed lets through what may go of a node's disturbances, and sends what is due.
 func (r *Reconciler) proceed(n *node) {
 	r.look()
-	if r.guard.Reason == "" {
+	if r.isSettled() && r.guard.Reason(n.name) == "" {
 		r.pass(n, n.Ripe(r.ruleFor(n), r.guard.Wanted(n.name)))
 	}
 	n.Release(r.ruleFor(n))
@@ -151,6 +152,22 @@ func (r *Reconciler) count(n *node, disturbances []inventory.Disturbance) {
 	}
 }
 
+// settleWithin is how long after the first full read nodes are waited for that the table names.
+const settleWithin = 20 * time.Second
+
+// isSettled says whether enough is known of the fleet to judge what would disturb it: the nodes that the table names have reported, or
+// were waited for. One after the other, they would show too little at a time for the guard to notice that the table is the wrong one.
+func (r *Reconciler) isSettled() bool {
+	if r.health.Read && !r.settled {
+		r.settled = len(r.unheard) == 0 || r.now().Sub(r.readAt) >= settleWithin
+		if r.settled {
+			r.unheard = nil
+		}
+	}
+
+	return r.settled
+}
+
 // proceedAll looks again at all nodes that have something to wait for.
 func (r *Reconciler) proceedAll() {
 	r.wake = nil
@@ -170,8 +187,14 @@ func (r *Reconciler) proceedAll() {
 // hold says why something about an interface of a node is held back; nil: nothing is.
 func (r *Reconciler) hold(n *node, key inventory.Key) *multinicv1.Hold {
 	reason, until := n.Held(key, r.ruleFor(n))
-	if reason == inventory.HoldDown && r.guard.Reason != "" && r.isWanted(n, key) {
+	if reason == inventory.HoldDown && r.guard.Reason(n.name) != "" && r.isWanted(n, key) {
 		reason = inventory.Guarded
+	}
+	if reason != inventory.NotHeld && !r.isSettled() {
+		return &multinicv1.Hold{
+			Reason:  multinicv1.HoldReason_HOLD_REASON_SETTLING,
+			Message: "the dispatcher has only just started: nothing that works is changed before the table's nodes have reported, or 20 seconds have passed",
+		}
 	}
 	switch reason {
 	case inventory.NotHeld:
@@ -183,7 +206,7 @@ func (r *Reconciler) hold(n *node, key inventory.Key) *multinicv1.Hold {
 	case inventory.Guarded:
 		return &multinicv1.Hold{
 			Reason:  multinicv1.HoldReason_HOLD_REASON_GUARD,
-			Message: r.guard.Reason + ": look at what is held with GetGuard, and let it through with ReleaseGuard if it is meant",
+			Message: r.guard.Reason(n.name) + ": look at what is held with GetGuard, and let it through with ReleaseGuard if it is meant",
 		}
 	case inventory.UnreadableRow:
 		return &multinicv1.Hold{
@@ -213,12 +236,13 @@ func (r *Reconciler) Guard() (guard *multinicv1.Guard, health Health, err error)
 	err = ErrStopped
 	r.ask(func() {
 		health, err = r.health, nil
-		guard = &multinicv1.Guard{Reason: r.guard.Reason, Token: r.guard.Token()}
-		if r.guard.Reason == "" {
+		reason, since := r.guard.Holding()
+		guard = &multinicv1.Guard{Reason: reason, Token: r.guard.Issue(r.now())}
+		if reason == "" {
 			return
 		}
-		guard.Since, guard.Total = timestamppb.New(r.guard.Since), int32(r.guard.Total())
-		for _, name := range r.guard.Nodes() {
+		guard.Since, guard.Total = timestamppb.New(since), int32(r.guard.Total())
+		for _, name := range r.guard.Held() {
 			for _, one := range r.guard.Wanted(name) {
 				if len(guard.GetHeld()) == mostHeld {
 					return
@@ -235,14 +259,14 @@ func (r *Reconciler) Guard() (guard *multinicv1.Guard, health Health, err error)
 	return guard, health, err
 }
 
-// ReleaseGuard lets exactly the set through that a token names, and says how many removals and changes that are; false: the guard
-// holds nothing, or another set.
+// ReleaseGuard lets through what the guard still holds of the set that a token names, and says how many removals and changes that are;
+// false: the token is none that was given out lately, or nothing of its set is held any more.
 func (r *Reconciler) ReleaseGuard(token string) (released int, is bool, health Health, err error) {
 	err = ErrStopped
 	r.ask(func() {
 		health, err = r.health, nil
 		var sets map[string][]inventory.Disturbance
-		if sets, is = r.guard.Release(token); !is {
+		if sets, is = r.guard.Release(token, r.now()); !is {
 			return
 		}
 		for name, disturbances := range sets {

@@ -100,7 +100,7 @@ func (r *Reconciler) setGroup(name string, rows []row.Row) []*node {
 		r.names.groups[name] = g
 		put(r.names.groupsAlike, r.names.bare(name), g)
 	}
-	r.total += len(rows) - len(g.rows)
+	r.fleet.Rows += len(rows) - len(g.rows)
 	g.rows = rows
 	touched := r.assign(g)
 	if len(rows) == 0 {

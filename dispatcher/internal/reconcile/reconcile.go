@@ -42,14 +42,17 @@ type Reconciler struct {
 
 	nodes map[string]*node
 	names names
-	// total is how many rows the table has.
-	total int
-	// rule is by what interfaces that no row asks for are kept, guard stands over all that disturbs, fleet is how many interfaces
-	// nodes have taken, and claims say who claims what.
+	// rule is by what interfaces that no row asks for are kept, guard stands over all that disturbs, fleet is what it measures by, and
+	// claims say who claims what.
 	rule   inventory.Rule
 	guard  *inventory.Guard
-	fleet  int
+	fleet  inventory.Fleet
 	claims claims
+	// settled says that enough is known of the fleet to judge what would disturb it, readAt is when the table was first read whole, and
+	// unheard are the nodes that it named then which have not reported yet.
+	settled bool
+	readAt  time.Time
+	unheard map[*node]bool
 	// waiting are the nodes with something that waits for its time, and wake is when they are looked at again; nil: there are none.
 	waiting map[string]*node
 	wake    <-chan time.Time
@@ -185,8 +188,9 @@ func (r *Reconciler) forget(n *node) {
 		delete(r.nodes, n.name)
 		delete(r.provable, n.name)
 		delete(r.waiting, n.name)
+		delete(r.unheard, n)
 		r.guard.Want(n.name, nil)
-		r.fleet -= n.taken
+		r.fleet.Add(n.taken, -1)
 		// What fitted it among others may now fit one alone.
 		for _, one := range r.unknow(n) {
 			r.gather(one)

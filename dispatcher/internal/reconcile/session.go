@@ -100,7 +100,12 @@ func (r *Reconciler) Report(session *Session, report *multinicv1.NodeReport) {
 		r.stats.Reports++
 		known.report = report
 		known.Report(wire.ToReport(report))
+		wasSettled := r.isSettled()
+		delete(r.unheard, known)
 		r.gather(known)
+		if !wasSettled && r.isSettled() {
+			r.proceedAll()
+		}
 		r.proceed(known)
 	})
 }

@@ -38,9 +38,7 @@ func (r *Reconciler) Stats() (stats Stats, err error) {
 	r.ask(func() {
 		stats, err = r.stats, nil
 		stats.Nodes = len(r.nodes)
-		if r.guard.Reason != "" {
-			stats.Guarded = r.guard.Total()
-		}
+		stats.Guarded = r.guard.Total()
 		for _, known := range r.nodes {
 			if known.session != nil {
 				stats.Sessions++

@@ -36,6 +36,8 @@ const (
 	HoldReason_HOLD_REASON_GUARD HoldReason = 2
 	// No row asks for the interface, but the node has a row whose mac_address or vlan cannot be read, which may be the one.
 	HoldReason_HOLD_REASON_UNREADABLE_ROW HoldReason = 3
+	// The dispatcher has only just started, and waits for the nodes of the table to report before it judges what may be changed.
+	HoldReason_HOLD_REASON_SETTLING HoldReason = 4
 )
 
 // Enum value maps for HoldReason.
@@ -45,12 +47,14 @@ var (
 		1: "HOLD_REASON_HOLD_DOWN",
 		2: "HOLD_REASON_GUARD",
 		3: "HOLD_REASON_UNREADABLE_ROW",
+		4: "HOLD_REASON_SETTLING",
 	}
 	HoldReason_value = map[string]int32{
 		"HOLD_REASON_UNSPECIFIED":    0,
 		"HOLD_REASON_HOLD_DOWN":      1,
 		"HOLD_REASON_GUARD":          2,
 		"HOLD_REASON_UNREADABLE_ROW": 3,
+		"HOLD_REASON_SETTLING":       4,
 	}
 )
 
@@ -1058,7 +1062,7 @@ type Guard struct {
 	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Since when, by the dispatcher's clock. Unset: it holds nothing.
 	Since *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
-	// The name of exactly this set, for ReleaseGuard. Empty: it holds nothing.
+	// The name of exactly this set, for ReleaseGuard; good once, for an hour. Empty: it holds nothing.
 	Token string `protobuf:"bytes,3,opt,name=token,proto3" json:"token,omitempty"`
 	// How many removals and changes are held.
 	Total int32 `protobuf:"varint,4,opt,name=total,proto3" json:"total,omitempty"`
@@ -1286,13 +1290,14 @@ const file_multinic_v1_fleet_proto_rawDesc = "" +
 	"\tnode_name\x18\x01 \x01(\tR\bnodeName\x12\"\n" +
 	"\x03key\x18\x02 \x01(\v2\x10.multinic.v1.KeyR\x03key\x124\n" +
 	"\adesired\x18\x03 \x01(\v2\x1a.multinic.v1.InterfaceSpecR\adesired\x122\n" +
-	"\x06proved\x18\x04 \x01(\v2\x1a.multinic.v1.InterfaceSpecR\x06proved*{\n" +
+	"\x06proved\x18\x04 \x01(\v2\x1a.multinic.v1.InterfaceSpecR\x06proved*\x95\x01\n" +
 	"\n" +
 	"HoldReason\x12\x1b\n" +
 	"\x17HOLD_REASON_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15HOLD_REASON_HOLD_DOWN\x10\x01\x12\x15\n" +
 	"\x11HOLD_REASON_GUARD\x10\x02\x12\x1e\n" +
-	"\x1aHOLD_REASON_UNREADABLE_ROW\x10\x03*\x91\x01\n" +
+	"\x1aHOLD_REASON_UNREADABLE_ROW\x10\x03\x12\x18\n" +
+	"\x14HOLD_REASON_SETTLING\x10\x04*\x91\x01\n" +
 	"\n" +
 	"RowVerdict\x12\x1b\n" +
 	"\x17ROW_VERDICT_UNSPECIFIED\x10\x00\x12\x18\n" +

@@ -54,10 +54,10 @@ type FleetServiceClient interface {
 	//
 	// Errors: UNAVAILABLE while the table has not been read yet.
 	GetGuard(ctx context.Context, in *GetGuardRequest, opts ...grpc.CallOption) (*GetGuardResponse, error)
-	// ReleaseGuard lets exactly the set through that the guard holds: the one whose token is given.
+	// ReleaseGuard lets through what the guard still holds of the set whose token is given. What it came to hold since stays held.
 	//
-	// Errors: INVALID_ARGUMENT when no token is given; FAILED_PRECONDITION when the guard holds nothing, or another set
-	// by now (look at it again with GetGuard); UNAVAILABLE while the table has not been read yet.
+	// Errors: INVALID_ARGUMENT when no token is given; FAILED_PRECONDITION when the guard holds nothing of its set by now, or it
+	// is too old (look at what is held with GetGuard); UNAVAILABLE while the table has not been read yet.
 	ReleaseGuard(ctx context.Context, in *ReleaseGuardRequest, opts ...grpc.CallOption) (*ReleaseGuardResponse, error)
 }
 
@@ -145,10 +145,10 @@ type FleetServiceServer interface {
 	//
 	// Errors: UNAVAILABLE while the table has not been read yet.
 	GetGuard(context.Context, *GetGuardRequest) (*GetGuardResponse, error)
-	// ReleaseGuard lets exactly the set through that the guard holds: the one whose token is given.
+	// ReleaseGuard lets through what the guard still holds of the set whose token is given. What it came to hold since stays held.
 	//
-	// Errors: INVALID_ARGUMENT when no token is given; FAILED_PRECONDITION when the guard holds nothing, or another set
-	// by now (look at it again with GetGuard); UNAVAILABLE while the table has not been read yet.
+	// Errors: INVALID_ARGUMENT when no token is given; FAILED_PRECONDITION when the guard holds nothing of its set by now, or it
+	// is too old (look at what is held with GetGuard); UNAVAILABLE while the table has not been read yet.
 	ReleaseGuard(context.Context, *ReleaseGuardRequest) (*ReleaseGuardResponse, error)
 	mustEmbedUnimplementedFleetServiceServer()
 }
