@@ -35,7 +35,12 @@ type Fixture func() (end func() error, err error)
 // Main runs a test suite in the sandbox and exits with its code; call it from TestMain and nothing else. The suite's
 // TMPDIR is a fresh folder. The suite fails if it leaves behind a goroutine, a process, a network namespace, a file
 // in TMPDIR or a file lock, and says which. It fails, too, if a fixture cannot be made or ended.
-func Main(m *testing.M, fixtures ...Fixture) {
+func Main(m *testing.M, fixtures ...Fixture) { MainWith(m, nil, fixtures...) }
+
+// MainWith is Main for a suite that needs something of what the sandbox keeps from it, such as the machine's network.
+// What is outside is made before the sandbox is entered, and ended when it is gone, however the suite ended; the
+// environment is how it tells the suite of it.
+func MainWith(m *testing.M, outside []Fixture, fixtures ...Fixture) {
 	switch os.Getenv(StageEnv) {
 	case stageInside:
 		code := runWith(fixtures, m.Run)
@@ -43,7 +48,7 @@ func Main(m *testing.M, fixtures ...Fixture) {
 	case stageInit:
 		os.Exit(beInit())
 	default:
-		os.Exit(enter("the test suite"))
+		os.Exit(runWith(outside, func() int { return enter("the test suite") }))
 	}
 }
 
@@ -54,11 +59,11 @@ func runWith(fixtures []Fixture, run func() int) (code int) {
 	}
 	end, err := fixtures[0]()
 	if err != nil {
-		return complain("make what the tests share: %v", err)
+		return complain("make what the tests need: %v", err)
 	}
 	defer func() {
 		if err := end(); err != nil {
-			code = max(code, complain("end what the tests share: %v", err))
+			code = max(code, complain("end what the tests needed: %v", err))
 		}
 	}()
 	return runWith(fixtures[1:], run)
@@ -131,6 +136,13 @@ func enter(name string) (code int) {
 			return worse(exitCode(err), leftInFolder(tmp))
 		}
 	}
+}
+
+// RealRoot says whether this process is root of the machine, and not only of a user namespace that an ordinary user made.
+func RealRoot() bool {
+	uids, err := os.ReadFile("/proc/self/uid_map")
+	fields := strings.Fields(string(uids))
+	return err == nil && os.Geteuid() == 0 && len(fields) > 1 && fields[0] == "0" && fields[1] == "0"
 }
 
 // again is this program once more, with the same arguments and files, in the given stage.
