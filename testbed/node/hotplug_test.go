@@ -67,6 +67,33 @@ func TestACableIsPulledAndAnotherNamespaceTakesTheLink(t *testing.T) {
 	nic.Unplug()
 }
 
+func TestARestartedNodeHasItsCardsAsTheyWereAtFirstAndNothingElse(t *testing.T) {
+	w := node.NewWire(t, "wire")
+	host := w.AddHost("host", "192.0.2.1/24")
+	n := node.New(t, "node")
+	n.PlugIn("eth1", mac, w)
+	gone := n.PlugIn("eth2", "02:00:00:00:00:02", nil)
+	n.IP("address", "add", "192.0.2.7/24", "dev", "eth1")
+	n.IP("link", "set", "eth1", "name", "renamed", "up")
+	n.IP("rule", "add", "from", "192.0.2.7", "table", "100", "priority", "1000")
+	gone.Unplug()
+	n.Restart()
+	if got := links(n, "veth"); len(got) != 1 || !strings.Contains(got[0], "eth1@") || !strings.Contains(got[0], mac) || strings.Contains(got[0], ",UP") {
+		t.Errorf("after a restart the cards are %q", got)
+	}
+	if got := n.IP("-o", "-4", "address", "show", "dev", "eth1") + n.IP("rule", "show", "priority", "1000"); got != "" {
+		t.Errorf("after a restart there still is %s", got)
+	}
+	if got := n.IP("link", "show", "lo"); !strings.Contains(got, ",UP") {
+		t.Errorf("after a restart the loopback is down: %s", got)
+	}
+	n.IP("address", "add", "192.0.2.7/24", "dev", "eth1")
+	n.IP("link", "set", "eth1", "up")
+	if out, err := host.Command(t.Context(), "ping", "-c1", "-W20", "192.0.2.7").CombinedOutput(); err != nil {
+		t.Errorf("the card's wire is another: %v\n%s", err, out)
+	}
+}
+
 func TestTwoLinksHaveOneMAC(t *testing.T) {
 	n := node.New(t, "node")
 	n.PlugIn("eth1", mac, nil)

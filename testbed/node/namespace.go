@@ -28,27 +28,33 @@ type Namespace struct {
 // newNamespace makes a namespace with its loopback up. The name must be unique in the sandbox.
 func newNamespace(t TB, name string) *Namespace {
 	t.Helper()
+	n := &Namespace{t: t, name: name}
+	n.create()
+	t.Cleanup(func() {
+		if err := netns.DeleteNamed(name); err != nil {
+			t.Fatalf("delete the network namespace %s: %v", name, err)
+		}
+	})
+	return n
+}
+
+// create makes the namespace itself.
+func (n *Namespace) create() {
+	n.t.Helper()
 	made := make(chan error)
 	go func() {
 		// The thread has changed its namespace: it is not unlocked, so that it ends with the goroutine.
 		runtime.LockOSThread()
-		handle, err := netns.NewNamed(name)
+		handle, err := netns.NewNamed(n.name)
 		if err == nil {
 			err = handle.Close()
 		}
 		made <- err
 	}()
 	if err := <-made; err != nil {
-		t.Fatalf("make the network namespace %s: %v", name, err)
+		n.t.Fatalf("make the network namespace %s: %v", n.name, err)
 	}
-	n := &Namespace{t: t, name: name}
-	t.Cleanup(func() {
-		if err := netns.DeleteNamed(name); err != nil {
-			t.Fatalf("delete the network namespace %s: %v", name, err)
-		}
-	})
 	n.IP("link", "set", "lo", "up")
-	return n
 }
 
 // Name is the namespace's name, by which `ip` knows it in this sandbox.
@@ -89,7 +95,7 @@ func (n *Namespace) TryIP(args ...string) (string, error) {
 func (n *Namespace) Do(f func() error) error {
 	done := make(chan error)
 	go func() {
-		// As in newNamespace: never unlocked.
+		// As in create: never unlocked.
 		runtime.LockOSThread()
 		handle, err := netns.GetFromName(n.name)
 		if err == nil {

@@ -5,22 +5,33 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"sync"
 	"sync/atomic"
 )
 
 // Node is a network namespace that stands for a Kubernetes node.
-type Node struct{ *Namespace }
+type Node struct {
+	*Namespace
+
+	mu    sync.Mutex // guards cards
+	cards []*NIC     // what is plugged in, in the order in which it was
+}
 
 // New makes a node that has nothing but its loopback. The name must be unique in the sandbox. Its links will not ask
 // around for a second or two whether their own IPv6 address is free, so that nothing happens to them long after a test
 // has brought them up.
 func New(t TB, name string) *Node {
 	t.Helper()
-	n := &Node{newNamespace(t, name)}
+	n := &Node{Namespace: newNamespace(t, name)}
+	n.settleAtOnce()
+	return n
+}
+
+func (n *Node) settleAtOnce() {
+	n.t.Helper()
 	if n.hasIPv6() {
 		n.Set("net/ipv6/conf/default/accept_dad", "0")
 	}
-	return n
 }
 
 // Wire is an Ethernet segment: a bridge in a namespace of its own.
@@ -55,6 +66,7 @@ func (n *Namespace) Set(name, value string) {
 type NIC struct {
 	node *Node
 	wire *Wire
+	name string // as the kernel names it whenever it appears
 	port string
 	// MAC is its address, as it was given.
 	MAC string
@@ -67,8 +79,11 @@ func (n *Node) PlugIn(name, mac string, w *Wire) *NIC {
 	if w == nil {
 		w = NewWire(n.t, n.name+"-"+name)
 	}
-	port := w.connect(n.Namespace, name, mac)
-	return &NIC{node: n, wire: w, port: port, MAC: mac}
+	nic := &NIC{node: n, wire: w, name: name, port: w.connect(n.Namespace, name, mac), MAC: mac}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.cards = append(n.cards, nic)
+	return nic
 }
 
 // connect makes a veth pair between a namespace and the wire, and returns the name of the wire's end.
