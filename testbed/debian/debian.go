@@ -48,7 +48,11 @@ for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub
 done
 `
 
-// lockInterval is how often somebody who waits for another's tree looks whether it is there. It takes half a minute.
+// buildTimeout is how long a tree may take to be built, when nobody else sets an end, and to be waited for, when somebody
+// else builds it. It takes half a minute where the mirror is near.
+const buildTimeout = 15 * time.Minute
+
+// lockInterval is how often somebody who waits for another's tree looks whether it is there.
 const lockInterval = 100 * time.Millisecond
 
 // recipe is all that a tree is made of, and so what it is known by.

@@ -27,6 +27,9 @@ func TestATreeHasWhatANodeNeedsInItsReleasesVersion(t *testing.T) {
 		Trixie:   {"systemd": "257.", "udev": "257.", "netplan.io": "1.1.2-", "dbus": "1.16.", "iproute2": "6.15.", "procps": "2:4.0.4"},
 	} {
 		tree, err := Tree(t.Context(), release)
+		if errors.Is(err, ErrNoArchive) {
+			t.Skip(err)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}

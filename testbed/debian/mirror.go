@@ -13,6 +13,10 @@ import (
 // later ones by its updates.
 const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
+// ErrNoArchive is what Tree returns where no tree can be had, since the machine is not one of Debian's.
+var ErrNoArchive = errors.New("apt knows no archive of Debian on this machine, which trees of Debian are made from; " +
+	"if it should, add one in /etc/apt/sources.list.d and run apt-get update")
+
 // mirror is where the machine itself has its Debian packages from: what its apt is set up with, and no other, can be
 // reached wherever a test runs.
 func mirror(ctx context.Context) (string, error) {
@@ -39,5 +43,5 @@ func firstDebian(lines string) (string, error) {
 			return address, nil
 		}
 	}
-	return "", errors.New("apt knows no archive of Debian on this machine: give it one, in /etc/apt/sources.list.d, and run apt-get update")
+	return "", ErrNoArchive
 }
