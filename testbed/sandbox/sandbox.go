@@ -133,7 +133,7 @@ func enter(name string) (code int) {
 		case s := <-signals:
 			_ = cmd.Process.Signal(s)
 		case err := <-ended:
-			return worse(exitCode(err), leftInFolder(tmp))
+			return worse(ExitCode(err), leftInFolder(tmp))
 		}
 	}
 }
@@ -191,8 +191,8 @@ func complain(format string, args ...any) int {
 	return 1
 }
 
-// exitCode is the code that a shell would show for how a process ended.
-func exitCode(err error) int {
+// ExitCode is the code that a shell would show for how a process ended.
+func ExitCode(err error) int {
 	var exit *exec.ExitError
 	switch {
 	case err == nil:
