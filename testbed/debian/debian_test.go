@@ -47,14 +47,17 @@ func TestATreeHasWhatANodeNeedsInItsReleasesVersion(t *testing.T) {
 	}
 }
 
-// builder puts another mmdebstrap first in PATH, a script of sh in which $tree is the tree that it is to make, and keeps
-// trees in a cache of the test's own.
+// builder puts another mmdebstrap first in PATH, a script of sh in which $tree is the tree that it is to make, and an apt
+// that knows an archive of Debian, and keeps trees in a cache of the test's own.
 func builder(t *testing.T, script string) {
 	t.Helper()
 	bin := t.TempDir()
 	script = "#!/bin/sh\nset -e\nfor arg; do tree=$last; last=$arg; done\n" + script
-	if err := os.WriteFile(filepath.Join(bin, "mmdebstrap"), []byte(script), 0o700); err != nil {
-		t.Fatal(err)
+	apt := "#!/bin/sh\necho 'Debian|Debian|http://a.test/debian/'\n"
+	for name, script := range map[string]string{"mmdebstrap": script, "apt-get": apt} {
+		if err := os.WriteFile(filepath.Join(bin, name), []byte(script), 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	t.Setenv("MULTINIC_CACHE", t.TempDir())
@@ -179,6 +182,21 @@ func TestOnlyOneAtATimeHoldsTheLock(t *testing.T) {
 	failed := errors.New("failed")
 	if err := alone(t.Context(), lock, func() error { return failed }); !errors.Is(err, failed) {
 		t.Errorf("error %v", err)
+	}
+}
+
+func TestThereIsNoTreeWhereAptKnowsNoDebian(t *testing.T) {
+	builder(t, `mkdir "$tree"`)
+	bin := t.TempDir()
+	if err := os.WriteFile(filepath.Join(bin, "apt-get"), []byte("#!/bin/sh\necho 'Ubuntu|Ubuntu|http://b.test/ubuntu/'\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	if tree, err := Tree(t.Context(), Trixie); !errors.Is(err, ErrNoArchive) {
+		t.Errorf("the tree is %s, error %v", tree, err)
+	}
+	if end, err := Built([]Release{Bookworm, Trixie})(); err != nil || end() != nil {
+		t.Errorf("a suite that needs trees does not begin: %v", err)
 	}
 }
 

@@ -13,7 +13,44 @@ import (
 	"multinic.dev/testbed/sandbox"
 )
 
-func TestMain(m *testing.M) { sandbox.Main(m) }
+func TestMain(m *testing.M) { sandbox.MainWith(m, []sandbox.Fixture{outside}) }
+
+const (
+	// madeEnv has the network namespace in which the fixture outside was made, and endEnv the file that gets the one in
+	// which it was ended.
+	madeEnv = "MULTINIC_TEST_MADE"
+	endEnv  = "MULTINIC_TEST_ENDED"
+)
+
+func outside() (end func() error, err error) {
+	network, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		return nil, err
+	}
+	return func() error {
+		if file := os.Getenv(endEnv); file != "" {
+			return os.WriteFile(file, []byte(network), 0o600)
+		}
+		return nil
+	}, os.Setenv(madeEnv, network)
+}
+
+func TestWhatIsOutsideIsMadeAndEndedThereAlsoIfTheSuiteFails(t *testing.T) {
+	own, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if made := os.Getenv(madeEnv); made == "" || made == own {
+		t.Errorf("it was made in the network namespace %q, and the suite is in %s", made, own)
+	}
+	ended := filepath.Join(t.TempDir(), "ended")
+	if out, err := nested(t, endEnv+"="+ended, "-test.run=["); err == nil {
+		t.Errorf("a suite that cannot run passed:\n%s", out)
+	}
+	if got, err := os.ReadFile(ended); err != nil || string(got) != own {
+		t.Errorf("it was ended in the network namespace %q, error %v; the suite was started in %s", got, err, own)
+	}
+}
 
 // leakEnv makes TestLeak, run in a sandbox inside this one, leave something behind.
 const leakEnv = "MULTINIC_TEST_LEAK"
