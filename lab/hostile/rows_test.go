@@ -66,6 +66,7 @@ func table() []hostile {
 			"attached_node_name": name, "mac_address": mac(1), "ip_address": "10.66.0.10", "gateway": null, "dns": "",
 		}}
 	}
+	const nameless = `: refused: attached_node_name is empty: write the node's name`
 	const theirs = `accepted as 02:00:5e:10:01:01 10.66.0.10/24`
 	waits := func(mac string) string {
 		return `WAITING_FOR_LINK LINK_NOT_FOUND: no NIC of this node has the MAC address ` + mac + `: attach it, or correct the MAC address`
@@ -269,9 +270,11 @@ func table() []hostile {
 		in("mtu", "four bytes", bomb, `"`+bombText+`"`+mtuText),
 		in("mtu", "no UTF-8", notText, `"`+notTextIs+`"`+mtuText),
 
-		elsewhere("empty", "", "of no node"),
-		elsewhere("NULL", null, "of no node"),
-		elsewhere("a byte too long", nodeName+strings.Repeat("x", 507), "of no node"),
+		elsewhere("empty", "", `of "(no node)"`+nameless),
+		elsewhere("NULL", null, `of "(no node)"`+nameless),
+		elsewhere("blanks", " \t ", `of " \t "`+nameless),
+		elsewhere("a byte too long", nodeName+strings.Repeat("x", 507),
+			`of "(no node)": refused: attached_node_name "node-1`+strings.Repeat("x", 58)+`…": a node's name has up to 512 bytes: write the node's name`),
 		elsewhere("as long as can be", nodeName+strings.Repeat("x", 506), `of "node-1`+strings.Repeat("x", 506)+`": `+theirs),
 		elsewhere("a blank after it", nodeName+" ", `of "node-1 ": `+theirs),
 		elsewhere("a blank before it", " "+nodeName, `of " node-1": `+theirs),

@@ -17,8 +17,18 @@ func typos() []hostile {
 	in := func(column, text, message string) hostile {
 		return hostile{what: "a typo in " + column, id: liveRow, cells: cells{column: text}, want: "refused: " + column + " " + message}
 	}
+	misnamed := func(text, shown, why string) hostile {
+		return hostile{what: "a typo in attached_node_name", id: liveRow, cells: cells{"attached_node_name": text}, want: "of " + shown + ": refused: attached_node_name " + why}
+	}
+	const nobody = `, of which no executor has connected, and the node "node-1" has the NIC: `
 	const noAddress = `: that is no IPv4 address: write it like 192.0.2.10, or leave it empty for none`
 	return []hostile{
+		misnamed("node-l", `"node-l"`, `is "node-l"`+nobody+"correct it, or start the node's executor"),
+		misnamed(nodeName+" ", `"node-1 "`, `is "node-1 "`+nobody+"the two differ by blanks alone"),
+		misnamed(nodeName+"\n'; --", `"node-1\n'; --"`, `is "node-1\n'; --"`+nobody+"correct it, or start the node's executor"),
+		misnamed("", `"(no node)"`, "is empty: write the node's name"),
+		misnamed(null, `"(no node)"`, "is empty: write the node's name"),
+		misnamed(" ", `" "`, "is empty: write the node's name"),
 		in("mac_address", "02:00:5e:10:01:0O", `"02:00:5e:10:01:0O": that is no MAC address: write it like 02:00:5e:00:53:01`),
 		in("mac_address", null, `is empty: a row needs one, such as 02:00:5e:00:53:01`),
 		in("ip_address", "10.1.0.1O", `"10.1.0.1O"`+noAddress),

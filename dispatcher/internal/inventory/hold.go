@@ -19,6 +19,10 @@ type holds struct {
 	// that could be read.
 	reserved map[Key]bool
 	vague    bool
+	// strays are keys that rows of nodes ask for that are not there, and displaced are the nodes that have what this one's rows ask for,
+	// by key, while this one is not there.
+	strays    map[Key]bool
+	displaced map[Key]string
 	// absent is since when no row asks for an interface that the node has.
 	absent map[Key]time.Time
 	// passed is what was let through, by key: the content of a change, or removalContent.
@@ -63,6 +67,39 @@ type Rule struct {
 // Reserve says which keys rows may ask for that fit this node among others, and whether there is one of which not even the key can
 // be read. Such an interface is kept.
 func (n *Node) Reserve(keys map[Key]bool, vague bool) { n.reserved, n.vague = keys, vague }
+
+// Keep says which interfaces are kept though no row of the node asks for them. The receiver keeps the map.
+func (n *Node) Keep(strays map[Key]bool) { n.strays = strays }
+
+// Displace says that another node has the NIC that this one's rows ask for; an empty name: none has, after all.
+func (n *Node) Displace(key Key, holder string) {
+	if holder == "" {
+		delete(n.displaced, key)
+
+		return
+	}
+	if n.displaced == nil {
+		n.displaced = map[Key]string{}
+	}
+	n.displaced[key] = holder
+}
+
+// DisplacedTo is the node that has the NIC that this one's rows ask for, and is not there; empty: none.
+func (n *Node) DisplacedTo(key Key) string {
+	if n.open {
+		return ""
+	}
+
+	return n.displaced[key]
+}
+
+// IsPresent says whether the link of an interface that the node has is there, by its newest report.
+func (n *Node) IsPresent(key Key) bool { return n.present[key] }
+
+// Asks says whether one of the node's own rows speaks of a key.
+func (n *Node) Asks(key Key) bool {
+	return slices.ContainsFunc(n.verdicts, func(v Verdict) bool { return v.Key == key })
+}
 
 // Keys are the keys that rows speak of, and whether there is a row of which not even the key can be read.
 func Keys(rows []row.Row) (keys map[Key]bool, vague bool) {
@@ -133,6 +170,9 @@ func (n *Node) asked() (asked map[Key]bool, unreadable bool) {
 		unreadable = unreadable || verdict.Key == Key{}
 	}
 	for key := range n.reserved {
+		asked[key] = true
+	}
+	for key := range n.strays {
 		asked[key] = true
 	}
 
@@ -285,4 +325,4 @@ func (n *Node) Held(key Key, rule Rule) (reason HoldReason, until time.Time) {
 func (n *Node) HasPassed() bool { return len(n.passed) > 0 }
 
 // Waiting says whether something of the node waits for its time, or to be let through.
-func (n *Node) Waiting() bool { return len(n.absent) > 0 || len(n.held) > 0 }
+func (n *Node) Waiting() bool { return len(n.absent) > 0 || len(n.held) > 0 || len(n.strays) > 0 }

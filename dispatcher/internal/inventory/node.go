@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -76,6 +77,23 @@ func (n *Node) SetAmbiguous(rows []row.Row, message string) {
 	_, verdicts := Judge(rows)
 	for i := range verdicts {
 		verdicts[i].Outcome, verdicts[i].Message = Ambiguous, message
+	}
+	n.setRows(rows, nil, verdicts)
+}
+
+// SetNameless replaces the rows with such as cannot be anybody's work, since their attached_node_name is no node's.
+func (n *Node) SetNameless(rows []row.Row) {
+	_, verdicts := Judge(rows)
+	byID := make(map[int64]string, len(rows))
+	for _, r := range rows {
+		problem := "write the node's name"
+		if len(r.Node.Text) > row.MaxName {
+			problem = fmt.Sprintf("a node's name has up to %d bytes: write the node's name", row.MaxName)
+		}
+		byID[r.ID] = (&columnError{"attached_node_name", text(r.Node), problem}).Error()
+	}
+	for i := range verdicts {
+		verdicts[i].Outcome, verdicts[i].Message = Refused, byID[verdicts[i].Row]
 	}
 	n.setRows(rows, nil, verdicts)
 }
@@ -250,7 +268,7 @@ func (n *Node) Decided(most int) []row.Row {
 
 // disproves says whether the i-th row, which is 1, cannot stand at 1: its content is such as no node can have been proved to have,
 // or the session's newest report settles what it asks for otherwise than READY, under a generation that asked for just that, or it is
-// held back and the report says that the interface stands otherwise.
+// held back and the report says that the interface stands otherwise, or the node is not there and another has the NIC.
 func (n *Node) disproves(i int) bool {
 	switch verdict := n.verdicts[i]; verdict.Outcome {
 	case Refused, Conflict:
@@ -258,7 +276,7 @@ func (n *Node) disproves(i int) bool {
 	case Ambiguous:
 		return false // Nothing is known of it.
 	case Accepted:
-		if n.reported && n.isHeld(verdict.Key) {
+		if n.reported && n.isHeld(verdict.Key) || n.DisplacedTo(verdict.Key) != "" {
 			return true
 		}
 		sent, isSent := n.sent[verdict.Key]
@@ -281,8 +299,9 @@ func (n *Node) Undecided() bool {
 		return true
 	}
 	for i, r := range n.rows {
-		outcome, isHeld := n.verdicts[i].Outcome, n.isHeld(n.verdicts[i].Key)
-		if r.Committed && (outcome == Refused || outcome == Conflict || outcome == Accepted && n.reported && isHeld) {
+		outcome, key := n.verdicts[i].Outcome, n.verdicts[i].Key
+		isOtherwise := n.reported && n.isHeld(key) || n.DisplacedTo(key) != ""
+		if r.Committed && (outcome == Refused || outcome == Conflict || outcome == Accepted && isOtherwise) {
 			return true
 		}
 	}

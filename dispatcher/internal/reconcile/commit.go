@@ -51,7 +51,7 @@ func (r *Reconciler) confirm(rows []row.Row) []bool {
 	confirmed := make([]bool, len(rows))
 	r.ask(func() {
 		for i, one := range rows {
-			known := r.ownerOf(one.Node.Text)
+			known := r.ownerOf(one.Owner())
 			confirmed[i] = known != nil && known.Confirm(one)
 		}
 	})
@@ -73,7 +73,7 @@ func (r *Reconciler) settle(done batch) {
 	}
 	committed, revoked, overtaken := make(map[string][]int64), make(map[string][]int64), make(map[string][]int64)
 	for i, one := range done.rows {
-		name, success := one.Node.Text, done.err == nil && done.committed[i]
+		name, success := one.Owner(), done.err == nil && done.committed[i]
 		if known := r.ownerOf(name); known != nil {
 			known.Settle(one, success)
 		}

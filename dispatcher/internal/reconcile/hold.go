@@ -91,6 +91,7 @@ func (r *Reconciler) gather(n *node) {
 	n.taken = len(n.Taken())
 	r.fleet.Add(n.taken, 1)
 	if r.health.Read {
+		r.lookForStrays(n)
 		r.guard.Want(n.name, n.Review(r.now()))
 	}
 	if n.Waiting() {
@@ -186,6 +187,9 @@ func (r *Reconciler) proceedAll() {
 
 // hold says why something about an interface of a node is held back; nil: nothing is.
 func (r *Reconciler) hold(n *node, key inventory.Key) *multinicv1.Hold {
+	if stray := n.stray(key); stray != nil {
+		return stray
+	}
 	reason, until := n.Held(key, r.ruleFor(n))
 	if reason == inventory.HoldDown && r.guard.Reason(n.name) != "" && r.isWanted(n, key) {
 		reason = inventory.Guarded

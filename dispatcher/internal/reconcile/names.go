@@ -11,6 +11,9 @@ import (
 	"multinic.dev/dispatcher/internal/row"
 )
 
+// noNode is the name under which operators see the rows that belong to no node. An executor may have no such name.
+const noNode = "(no node)"
+
 // group is all rows of one name, and whose work they are.
 type group struct {
 	name string
@@ -100,7 +103,9 @@ func (r *Reconciler) setGroup(name string, rows []row.Row) []*node {
 		r.names.groups[name] = g
 		put(r.names.groupsAlike, r.names.bare(name), g)
 	}
-	r.fleet.Rows += len(rows) - len(g.rows)
+	if name != row.NoNode {
+		r.fleet.Rows += len(rows) - len(g.rows)
+	}
 	g.rows = rows
 	touched := r.assign(g)
 	if len(rows) == 0 {
@@ -115,13 +120,17 @@ func (r *Reconciler) setGroup(name string, rows []row.Row) []*node {
 // assign finds out whose the rows of a group are, and returns the nodes that this concerns.
 func (r *Reconciler) assign(g *group) []*node {
 	fits := r.names.fits(g.name)
-	owner := r.nodes[g.name]
+	name := g.name
+	if name == row.NoNode {
+		name = noNode
+	}
+	owner := r.nodes[name]
 	ambiguous := len(fits) > 1
 	switch {
 	case len(fits) == 1:
 		owner = fits[0]
 	case owner == nil:
-		owner = r.of(g.name)
+		owner = r.of(name)
 	}
 	touched := []*node{owner}
 	if g.owner != owner || ambiguous != (len(g.candidates) > 0) {
@@ -174,9 +183,14 @@ func (r *Reconciler) refresh(nodes []*node) []*node {
 				rows = append(rows, g.rows...)
 			}
 			slices.SortFunc(rows, func(a, b row.Row) int { return cmp.Compare(a.ID, b.ID) })
-			n.SetRows(rows)
+			if n.name == noNode || strings.TrimSpace(n.name) == "" {
+				n.SetNameless(rows)
+			} else {
+				n.SetRows(rows)
+			}
 		}
 		r.reserve(n)
+		r.speak(n)
 	}
 
 	return slices.Collect(maps.Keys(once))
@@ -216,6 +230,13 @@ func (r *Reconciler) know(n *node) []*node {
 // unknow takes note that a node is forgotten, and returns the nodes that this concerns.
 func (r *Reconciler) unknow(n *node) []*node {
 	r.claims.set(n, nil)
+	for key := range n.spoken {
+		drop(r.speakers, key, n)
+	}
+	n.spoken = nil
+	for key, other := range n.strays {
+		other.Displace(key, "")
+	}
 	if !n.isKnown {
 		return nil
 	}

@@ -48,6 +48,8 @@ type Reconciler struct {
 	guard  *inventory.Guard
 	fleet  inventory.Fleet
 	claims claims
+	// speakers are the nodes that have never connected and whose rows speak of a key.
+	speakers map[inventory.Key]map[*node]bool
 	// settled says that enough is known of the fleet to judge what would disturb it, readAt is when the table was first read whole, and
 	// unheard are the nodes that it named then which have not reported yet.
 	settled bool
@@ -90,6 +92,9 @@ type node struct {
 	// claimed are the items that it is counted for in claims, and taken is how many interfaces it is counted for in fleet.
 	claimed []inventory.Item
 	taken   int
+	// spoken are the keys that it is counted for in speakers, and strays are the nodes that have the strays of what it has.
+	spoken map[inventory.Key]bool
+	strays map[inventory.Key]*node
 	// closed is when its session ended; zero: it has one, or never had.
 	closed time.Time
 }
@@ -112,7 +117,7 @@ func New(table Table, policy Policy, log *zap.Logger, now func() time.Time) *Rec
 		table: table, log: log, now: now,
 		do: make(chan func()), stopped: make(chan struct{}),
 		nodes: make(map[string]*node), names: newNames(policy.Suffixes), rule: inventory.Rule{HoldDown: policy.HoldDown},
-		guard: inventory.NewGuard(policy.GuardShare), claims: newClaims(), waiting: make(map[string]*node),
+		guard: inventory.NewGuard(policy.GuardShare), claims: newClaims(), speakers: make(map[inventory.Key]map[*node]bool), waiting: make(map[string]*node),
 		provable: make(map[string]*node), committed: make(chan batch, 1), pace: newPace(),
 	}
 }

@@ -146,6 +146,9 @@ func (r *Reconciler) view(n *node) *multinicv1.Node {
 		row := &multinicv1.NodeRow{
 			Id: verdict.Row, NetplanSuccess: rows[i].Committed, Verdict: outcomes(verdict.Outcome), Message: verdict.Message,
 		}
+		if why := n.displaced(verdict.Key); why != "" && verdict.Outcome == inventory.Accepted {
+			row.Verdict, row.Message = multinicv1.RowVerdict_ROW_VERDICT_REFUSED, why
+		}
 		if verdict.Key != (inventory.Key{}) {
 			row.Key = wire.FromKey(verdict.Key)
 		}

@@ -15,12 +15,28 @@ func Text(text string) Value { return Value{Text: text} }
 // Null returns SQL's NULL.
 func Null() Value { return Value{Null: true} }
 
+// MaxName is the longest name of a node, in bytes; a row with a longer one belongs to none, as one with none does. MariaDB groups by
+// what is longer in tables on disk, which takes three times as long; no node's name in Kubernetes has more than 253.
+const MaxName = 512
+
+// NoNode is the name under which the rows are that belong to no node.
+const NoNode = ""
+
+// Owner is the name of the node that the row belongs to, or NoNode.
+func (r Row) Owner() string {
+	if len(r.Node.Text) > MaxName {
+		return NoNode
+	}
+
+	return r.Node.Text
+}
+
 // Row is one row of the table. Nothing in it was judged: any column may hold anything. Rows are plain values, are
 // comparable with ==, and two equal rows are the same to the compare-and-set that commits them.
 type Row struct {
 	// ID is the primary key. The table's writer gives the same content new ids whenever it likes.
 	ID int64
-	// Node is attached_node_name: never NULL and never empty in what the store reads.
+	// Node is attached_node_name.
 	Node Value
 	// MAC is mac_address or macaddress.
 	MAC Value

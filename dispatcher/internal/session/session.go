@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"multinic.dev/dispatcher/internal/reconcile"
+	"multinic.dev/dispatcher/internal/row"
 	"multinic.dev/dispatcher/internal/wire"
 	multinicv1 "multinic.dev/proto/multinic/v1"
 )
@@ -22,8 +24,6 @@ import (
 const (
 	// helloTimeout is how long a stream may say nothing: whoever opens one knows what to say.
 	helloTimeout = 10 * time.Second
-	// maxNodeName is the longest name that the table's rows are read for, in bytes.
-	maxNodeName = 512
 	// sendTimeout is how long a peer may take to make room for a message, and drainTimeout how long it may take for all that is
 	// still to be said when its session has ended. What is not read fills the stream's window of 64 KiB, after which a Send waits
 	// for ever.
@@ -69,6 +69,9 @@ func (s *Server) Session(stream multinicv1.DispatchService_SessionServer) error 
 		return err
 	}
 	session, err := s.reconciler.Open(hello.GetNodeName(), address(ctx))
+	if errors.Is(err, reconcile.ErrName) {
+		return status.Errorf(codes.InvalidArgument, "node_name %q: %v", hello.GetNodeName(), err)
+	}
 	if err != nil {
 		return status.Error(codes.Unavailable, err.Error())
 	}
@@ -146,8 +149,9 @@ func firstMessage(ctx context.Context, incoming <-chan message) (*multinicv1.Hel
 		if hello == nil {
 			return nil, status.Error(codes.InvalidArgument, "the first message must be a Hello")
 		}
-		if name := hello.GetNodeName(); name == "" || len(name) > maxNodeName || !utf8.ValidString(name) {
-			return nil, status.Errorf(codes.InvalidArgument, "node_name %q must have 1 to %d bytes of UTF-8", name[:min(len(name), maxNodeName)], maxNodeName)
+		if name := hello.GetNodeName(); strings.TrimSpace(name) == "" || len(name) > row.MaxName || !utf8.ValidString(name) {
+			return nil, status.Errorf(codes.InvalidArgument, "node_name %q must have 1 to %d bytes of UTF-8, not blanks alone",
+				name[:min(len(name), row.MaxName)], row.MaxName)
 		}
 
 		return hello, nil

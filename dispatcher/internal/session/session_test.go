@@ -130,8 +130,11 @@ func TestOrderAndFormOfMessages(t *testing.T) {
 	}{
 		{"no Hello", []*multinicv1.SessionRequest{report()}, "the first message must be a Hello"},
 		{"nothing in the message", []*multinicv1.SessionRequest{{}}, "the first message must be a Hello"},
-		{"no name", []*multinicv1.SessionRequest{hello("")}, `node_name "" must have 1 to 512 bytes of UTF-8`},
-		{"a long name", []*multinicv1.SessionRequest{hello(strings.Repeat("n", 513))}, `node_name "` + strings.Repeat("n", 512) + `" must have 1 to 512 bytes of UTF-8`},
+		{"no name", []*multinicv1.SessionRequest{hello("")}, `node_name "" must have 1 to 512 bytes of UTF-8, not blanks alone`},
+		{"a blank name", []*multinicv1.SessionRequest{hello(" ")}, `node_name " " must have 1 to 512 bytes of UTF-8, not blanks alone`},
+		{"the name of no node", []*multinicv1.SessionRequest{hello("(no node)")},
+			`node_name "(no node)": the name stands for the rows that belong to no node`},
+		{"a long name", []*multinicv1.SessionRequest{hello(strings.Repeat("n", 513))}, `node_name "` + strings.Repeat("n", 512) + `" must have 1 to 512 bytes of UTF-8, not blanks alone`},
 		{"Hello twice", []*multinicv1.SessionRequest{hello("a"), hello("a")}, "each message after the first must be a NodeReport"},
 		{"a key that is none", []*multinicv1.SessionRequest{hello("a"), report(result("x", 0))}, `result 0 has the key "x", VLAN 0, which is none`},
 		{"no key", []*multinicv1.SessionRequest{hello("a"), report(&multinicv1.WorkResult{})}, `result 0 has the key "", VLAN 0, which is none`},

@@ -50,7 +50,7 @@ func TestARowIsFlippedOnlyAsItWasRead(t *testing.T) {
 				}
 			})
 			for _, change := range []string{
-				"attached_node_name = 'b'", "attached_node_name = 'A'", "attached_node_name = 'a '",
+				"attached_node_name = 'b'", "attached_node_name = 'A'", "attached_node_name = 'a '", "attached_node_name = ''", "attached_node_name = NULL",
 				"mac_address = 'fa:16:3e:00:00:02'", "mac_address = 'FA:16:3E:00:00:01'", "mac_address = ''", "mac_address = NULL",
 				"ip_address = '192.0.2.11'", "ip_address = '192.0.2.10 '", "ip_address = ''", "ip_address = NULL",
 				"subnet_mask = '24'", "subnet_mask = '255.255.255.0 '", "subnet_mask = ''", "subnet_mask = NULL",

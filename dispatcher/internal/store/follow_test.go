@@ -30,6 +30,8 @@ func TestTheFirstPictureHasEveryRowOfEveryNodeAndLaterOnesWhatChanged(t *testing
 	table.do("ALTER TABLE multi_interface MODIFY updated_at TIMESTAMP NULL DEFAULT NULL; " + sixRows)
 	w := follow(t, open(t, server), poll)
 	w.sees(`full
+"" 4 "fa:16:3e:00:00:04" "192.0.2.40" "24" - - "0" - "2026-01-02 03:04:05" pending
+"" 5 "fa:16:3e:00:00:05" "192.0.2.50" "24" - - "0" - "2026-01-02 03:04:05" pending
 "a" 1 "fa:16:3e:00:00:01" "192.0.2.10" "255.255.255.0" "192.0.2.1" "192.0.2.53" "0" - "2026-01-02 03:04:05" pending
 "a" 3 - "" - "" - "100" - - pending
 "b" 2 "fa:16:3e:00:00:02" "192.0.2.20" "24" - "" - - "2026-01-02 03:04:06" committed
@@ -37,7 +39,8 @@ func TestTheFirstPictureHasEveryRowOfEveryNodeAndLaterOnesWhatChanged(t *testing
 	w.seesNothing()
 
 	table.do("BEGIN; DELETE FROM multi_interface WHERE id > 3; UPDATE multi_interface SET mac_address = NULL WHERE id = 2; COMMIT")
-	w.sees(fmt.Sprintf(`"b" 2 - "192.0.2.20" "24" - "" - - "2026-01-02 03:04:06" committed
+	w.sees(fmt.Sprintf(`"" has no rows
+"b" 2 - "192.0.2.20" "24" - "" - - "2026-01-02 03:04:06" committed
 %q has no rows`, strings.Repeat("n", 255)))
 
 	for _, change := range []struct{ statement, want string }{
@@ -64,9 +67,22 @@ func TestTheFirstPictureHasEveryRowOfEveryNodeAndLaterOnesWhatChanged(t *testing
 "b" 2 - "192.0.2.20" "24" - "" - - "2026-01-02 03:04:07" pending
 "b" 3 - "" - "" - "100" - - pending`,
 		},
+		// A row of no node is seen like any other, and so is which no name it has.
+		{
+			"UPDATE multi_interface SET attached_node_name = NULL WHERE id = 7",
+			`"" 7 - - - - - "0" - - pending` + "\n" + `"c" has no rows`,
+		},
+		{
+			"UPDATE multi_interface SET attached_node_name = '' WHERE id = 7",
+			`"" 7 - - - - - "0" - - pending`,
+		},
+		{
+			"UPDATE multi_interface SET attached_node_name = REPEAT('😀', 129) WHERE id = 7",
+			`"" 7 - - - - - "0" - - pending`,
+		},
 		{
 			"DELETE FROM multi_interface WHERE id = 7",
-			`"c" has no rows`,
+			`"" has no rows`,
 		},
 		{
 			"DELETE FROM multi_interface",
@@ -280,9 +296,12 @@ func TestALongNameIsANodesNameUpTo512Bytes(t *testing.T) {
 		" (REPEAT('😀', 128), '2026-01-02 03:04:05'), (CONCAT(REPEAT('😀', 128), 'x'), '2026-01-02 03:04:05'), (REPEAT('x', 10000), '2026-01-02 03:04:05')")
 	s := open(t, server)
 	w := follow(t, s, poll)
-	w.sees("full\n\"" + strings.Repeat("😀", 128) + `" 1 - - - - - "0" - "2026-01-02 03:04:05" pending`)
+	w.sees(`full
+"" 2 - - - - - "0" - "2026-01-02 03:04:05" pending
+"" 3 - - - - - "0" - "2026-01-02 03:04:05" pending
+"` + strings.Repeat("😀", 128) + `" 1 - - - - - "0" - "2026-01-02 03:04:05" pending`)
 	w.seesNothing()
-	commits(t, s, rows(t, s), true)
+	commits(t, s, rows(t, s), true, true, true)
 }
 
 func TestAValueOfMoreThan4096BytesIsReadAsItsBeginningAndItsSum(t *testing.T) {

@@ -115,7 +115,7 @@ func (s *Store) read(ctx context.Context, t *table, condition string, arguments 
 		if err != nil {
 			return fmt.Errorf("read rows: %w", err)
 		}
-		node := one.Node.Text
+		node := one.Owner()
 		p.rows[node] = append(p.rows[node], one)
 		sum := p.digests[node]
 		sum.add(bits)

@@ -45,7 +45,8 @@ type Config struct {
 type Change struct {
 	// Full says that this is the first picture since Follow began: a node that is not in Nodes has no rows.
 	Full bool
-	// Nodes has every row of each named node, ordered by id. An empty slice: the node has no rows (any more).
+	// Nodes has every row of each named node, ordered by id; those that belong to no node are under row.NoNode. An empty slice: the node has
+	// no rows (any more).
 	// The receiver owns it.
 	Nodes map[string][]row.Row
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"multinic.dev/dispatcher/internal/row"
 )
 
 // The tables, by their names in --db-name.
@@ -27,9 +29,12 @@ type column struct {
 // compared as its beginning and its MD5, so that a column of gigabytes costs nobody's memory.
 const maxOctets = 4096
 
-// maxNodeOctets is the longest name of a node; a row with a longer one belongs to none. MariaDB groups by what is longer
-// than 512 in tables on disk, which takes three times as long; no node's name in Kubernetes has more than 253.
-const maxNodeOctets = 512
+// beginning is how many characters of a value that is too long are kept, and ofName how many of a name: more than a node's name can
+// have, so that what is left is none either.
+const (
+	beginning = 100
+	ofName    = row.MaxName + 1
+)
 
 // isUTF8 says whether the column's bytes are UTF-8 as they are, or bytes that are no text at all.
 func (c column) isUTF8() bool {
@@ -56,14 +61,14 @@ func (c column) text() string {
 func (c column) bytes() string { return "CAST(" + c.text() + " AS BINARY)" }
 
 // expression is the one SQL expression by which a column is read, digested and compared: bytes, but of a value that is too
-// long its beginning and its MD5.
-func (c column) expression() string {
+// long so many characters of its beginning and its MD5.
+func (c column) expression(kept int) string {
 	if c.octets <= maxOctets {
 		return c.bytes()
 	}
 
 	return fmt.Sprintf("IF(OCTET_LENGTH(%[1]s) > %[2]d,"+
-		" CONCAT(CAST(LEFT(%[1]s, 100) AS BINARY), '... ', OCTET_LENGTH(%[1]s), ' bytes, MD5 ', MD5(%[1]s)), %[3]s)", c.text(), maxOctets, c.bytes())
+		" CONCAT(CAST(LEFT(%[1]s, %[3]d) AS BINARY), '... ', OCTET_LENGTH(%[1]s), ' bytes, MD5 ', MD5(%[1]s)), %[4]s)", c.text(), maxOctets, kept, c.bytes())
 }
 
 // alike is what to compare the column with: the text in the column's own character set and collation, since the server
@@ -80,6 +85,8 @@ func (c column) alike(text string) string {
 type table struct {
 	// The expressions of row's fields; empty where the table has no such column.
 	node, mac, address, mask, gateway, dns, vlan, mtu, updatedAt string
+	// owner is the expression of row.Row.Owner.
+	owner string
 	// alive is the condition of a row that is there.
 	alive string
 	// logged says that the server's binary log has the statements themselves: they are executed again, elsewhere and later.
@@ -102,7 +109,7 @@ func arrange(columns []column) (*table, lack) {
 	find := func(names ...string) string {
 		for _, name := range names {
 			if at := indexOf(columns, interfaces, name); at >= 0 {
-				return columns[at].expression()
+				return columns[at].expression(beginning)
 			}
 		}
 
@@ -120,7 +127,9 @@ func arrange(columns []column) (*table, lack) {
 	require("id")
 	t := &table{}
 	if require("attached_node_name") != "" {
-		t.node = columns[indexOf(columns, interfaces, "attached_node_name")].bytes() // which is never too long: see alive
+		name := columns[indexOf(columns, interfaces, "attached_node_name")]
+		t.node = name.expression(ofName)
+		t.owner = fmt.Sprintf("IF(OCTET_LENGTH(%[1]s) BETWEEN 1 AND %[2]d, %[1]s, '%[3]s')", name.bytes(), row.MaxName, row.NoNode)
 	}
 	t.mac = require("mac_address", "macaddress")
 	require("netplan_success")
@@ -135,9 +144,9 @@ func arrange(columns []column) (*table, lack) {
 	t.gateway, t.dns, t.vlan = require("gateway"), require("dns"), require("vlan")
 	t.mtu, t.updatedAt = find("mtu"), find("updated_at", "modified_at")
 
-	t.alive = fmt.Sprintf("OCTET_LENGTH(%s) BETWEEN 1 AND %d", t.node, maxNodeOctets)
+	t.alive = "TRUE"
 	if find("deleted_at") != "" {
-		t.alive += " AND m.deleted_at IS NULL"
+		t.alive = "m.deleted_at IS NULL"
 	}
 
 	return t, missing
@@ -198,7 +207,7 @@ func (t *table) digest() string {
 // long a name can be. Grouping is by place, since a name could be that of a column too.
 func (t *table) digests() string {
 	return fmt.Sprintf("SELECT LEFT(%s, %d), COUNT(*), BIT_XOR(%s) FROM %s AS m WHERE %s GROUP BY 1",
-		t.node, maxNodeOctets, t.digest(), interfaces, t.alive)
+		t.owner, row.MaxName, t.digest(), interfaces, t.alive)
 }
 
 // asRead are the expressions of a row as it is read (see scan), and a further one.
@@ -221,7 +230,7 @@ func (t *table) rows(condition string) string {
 
 // ofNodes is the condition of rows that belong to one of so many nodes.
 func (t *table) ofNodes(count int) string {
-	return t.node + " IN (" + strings.Join(slices.Repeat([]string{"CAST(? AS BINARY)"}, count), ", ") + ")"
+	return t.owner + " IN (" + strings.Join(slices.Repeat([]string{"CAST(? AS BINARY)"}, count), ", ") + ")"
 }
 
 // hold is the query for the rows with these ids, with the server's time at which it looked at each; it locks them, and so

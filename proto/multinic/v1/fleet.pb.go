@@ -38,6 +38,8 @@ const (
 	HoldReason_HOLD_REASON_UNREADABLE_ROW HoldReason = 3
 	// The dispatcher has only just started, and waits for the nodes of the table to report before it judges what may be changed.
 	HoldReason_HOLD_REASON_SETTLING HoldReason = 4
+	// No row of the node asks for the interface, but one does whose attached_node_name is no node that has connected.
+	HoldReason_HOLD_REASON_STRAY_ROW HoldReason = 5
 )
 
 // Enum value maps for HoldReason.
@@ -48,6 +50,7 @@ var (
 		2: "HOLD_REASON_GUARD",
 		3: "HOLD_REASON_UNREADABLE_ROW",
 		4: "HOLD_REASON_SETTLING",
+		5: "HOLD_REASON_STRAY_ROW",
 	}
 	HoldReason_value = map[string]int32{
 		"HOLD_REASON_UNSPECIFIED":    0,
@@ -55,6 +58,7 @@ var (
 		"HOLD_REASON_GUARD":          2,
 		"HOLD_REASON_UNREADABLE_ROW": 3,
 		"HOLD_REASON_SETTLING":       4,
+		"HOLD_REASON_STRAY_ROW":      5,
 	}
 )
 
@@ -1290,14 +1294,15 @@ const file_multinic_v1_fleet_proto_rawDesc = "" +
 	"\tnode_name\x18\x01 \x01(\tR\bnodeName\x12\"\n" +
 	"\x03key\x18\x02 \x01(\v2\x10.multinic.v1.KeyR\x03key\x124\n" +
 	"\adesired\x18\x03 \x01(\v2\x1a.multinic.v1.InterfaceSpecR\adesired\x122\n" +
-	"\x06proved\x18\x04 \x01(\v2\x1a.multinic.v1.InterfaceSpecR\x06proved*\x95\x01\n" +
+	"\x06proved\x18\x04 \x01(\v2\x1a.multinic.v1.InterfaceSpecR\x06proved*\xb0\x01\n" +
 	"\n" +
 	"HoldReason\x12\x1b\n" +
 	"\x17HOLD_REASON_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15HOLD_REASON_HOLD_DOWN\x10\x01\x12\x15\n" +
 	"\x11HOLD_REASON_GUARD\x10\x02\x12\x1e\n" +
 	"\x1aHOLD_REASON_UNREADABLE_ROW\x10\x03\x12\x18\n" +
-	"\x14HOLD_REASON_SETTLING\x10\x04*\x91\x01\n" +
+	"\x14HOLD_REASON_SETTLING\x10\x04\x12\x19\n" +
+	"\x15HOLD_REASON_STRAY_ROW\x10\x05*\x91\x01\n" +
 	"\n" +
 	"RowVerdict\x12\x1b\n" +
 	"\x17ROW_VERDICT_UNSPECIFIED\x10\x00\x12\x18\n" +
