@@ -3,7 +3,9 @@ package oracle
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strconv"
@@ -95,6 +97,10 @@ func links(ctx context.Context, n *node.Node, rows []Row) ([]string, error) {
 				value, err = os.ReadFile("/proc/sys/net/ipv4/conf/" + l.Name + "/" + key)
 				return err
 			})
+			if errors.Is(err, fs.ErrNotExist) {
+				// The link went, or was renamed, since it was read: that is for the caller to judge, who may look again.
+				value, err = []byte("gone meanwhile"), nil
+			}
 			if err != nil {
 				return nil, fmt.Errorf("read a setting of %s: %w", l.Name, err)
 			}
