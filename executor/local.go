@@ -28,7 +28,11 @@ func status(ctx context.Context, settings *config.Config, out io.Writer) int {
 		return complain(err, 1)
 	}
 	defer kernel.Close()
-	if err := local.Status(ctx, out, interfaces.Cards(), kernel); err != nil {
+	using, err := backendOf(settings, kernel)
+	if err != nil {
+		return complain(err, exitBadSetting)
+	}
+	if err := local.Status(ctx, out, interfaces.Cards(), using.kernel); err != nil {
 		return complain(err, 1)
 	}
 	left, err := transaction.OpenJournal(settings.StateDir).Read()
@@ -59,7 +63,7 @@ func cleanup(ctx context.Context, settings *config.Config, out io.Writer) (code 
 	if err != nil {
 		return complain(err, 1)
 	}
-	identity, err := host.Read("/")
+	identity, err := host.Read(settings.HostRoot)
 	if err != nil {
 		return complain(err, 1)
 	}
@@ -68,8 +72,12 @@ func cleanup(ctx context.Context, settings *config.Config, out io.Writer) (code 
 		return complain(err, 1)
 	}
 	defer kernel.Close()
+	using, err := backendOf(settings, kernel)
+	if err != nil {
+		return complain(err, exitBadSetting)
+	}
 	transactions := transaction.New(transaction.Config{
-		Kernel: kernel, Record: interfaces, Journal: transaction.OpenJournal(settings.StateDir), Prober: transaction.Unguarded{},
+		Kernel: using.kernel, Record: interfaces, Journal: transaction.OpenJournal(settings.StateDir), Files: using.files, Prober: transaction.Unguarded{},
 		Guard: transaction.Unguarded{}, Log: zap.NewNop(), Machine: identity.Machine, Boot: identity.Boot,
 	})
 	if err := local.Cleanup(ctx, out, interfaces.Cards(), kernel, transactions); err != nil {

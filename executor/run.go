@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 
@@ -59,7 +60,7 @@ func run(ctx context.Context, settings *config.Config) int {
 	if err != nil {
 		return complain(err, 1)
 	}
-	identity, err := host.Read("/")
+	identity, err := host.Read(settings.HostRoot)
 	if err != nil {
 		return complain(err, 1)
 	}
@@ -72,12 +73,16 @@ func run(ctx context.Context, settings *config.Config) int {
 		return complain(errors.Join(err, closeListener(listener)), 1)
 	}
 	defer kernel.Close()
-	e, err := assemble(settings, log, interfaces, kernel, identity)
+	using, err := backendOf(settings, kernel)
+	if err != nil {
+		return complain(errors.Join(err, closeListener(listener)), exitBadSetting)
+	}
+	e, err := assemble(settings, log, interfaces, kernel, using, identity)
 	if err != nil {
 		return complain(errors.Join(err, closeListener(listener)), 1)
 	}
 	log.Info("started", zap.String("version", version), zap.String("dispatcher", settings.Dispatcher), zap.String("identity", settings.Identity),
-		zap.String("backend", settings.Backend), zap.String("mode", settings.Mode), zap.String("state_dir", settings.StateDir),
+		zap.String("backend", using.name), zap.String("mode", settings.Mode), zap.String("state_dir", settings.StateDir),
 		zap.String("http_listen", address(listener)))
 	if err := e.serve(ctx, listener); err != nil {
 		return complain(err, 1)
@@ -131,7 +136,7 @@ func address(listener net.Listener) string {
 
 // assemble makes the parts and joins them. It does no I/O.
 func assemble(
-	settings *config.Config, log *zap.Logger, interfaces *record.Record, kernel *link.Kernel, identity host.Identity,
+	settings *config.Config, log *zap.Logger, interfaces *record.Record, kernel *link.Kernel, using backend, identity host.Identity,
 ) (*executor, error) {
 	registry := prometheus.NewRegistry()
 	// Not those of package collectors: it reaches database/sql, which nothing on a node may.
@@ -154,9 +159,9 @@ func assemble(
 	sets, reports := latest.New[work.Set](), latest.New[work.Report]()
 	e := &executor{log: log}
 	watch := guardOf(settings, kernel, log)
-	known := &knownKernel{Kernel: kernel, guard: watch}
+	known := &knownKernel{backendKernel: using.kernel, guard: watch}
 	transactions := transaction.New(transaction.Config{
-		Kernel: known, Record: interfaces, Journal: transaction.OpenJournal(settings.StateDir),
+		Kernel: known, Record: interfaces, Journal: transaction.OpenJournal(settings.StateDir), Files: using.files,
 		Prober: arp.Prober{}, Guard: watch, Log: log, Machine: identity.Machine, Boot: identity.Boot,
 	})
 	e.worker = worker.New(worker.Config{
@@ -166,7 +171,7 @@ func assemble(
 	e.session = session.New(session.Config{
 		Dial:  func() (*grpc.ClientConn, error) { return session.Dial(settings.Dispatcher) },
 		Hello: &multinicv1.Hello{NodeName: settings.NodeName, ExecutorVersion: version},
-		Facts: &multinicv1.NodeFacts{ExecutorVersion: version, KernelRelease: release, Backend: settings.Backend, Activation: "kernel", Mode: settings.Mode},
+		Facts: &multinicv1.NodeFacts{ExecutorVersion: version, KernelRelease: release, Backend: using.name, Activation: "kernel", Mode: settings.Mode},
 		Sets:  sets, Reports: reports, Meter: meter, Log: log, Chance: rand.Float64,
 	})
 	e.http = probe.NewServer(e.worker, e.session, registry)
@@ -176,14 +181,14 @@ func assemble(
 
 // knownKernel is the kernel, with the ways that the guard over the node's own network knows.
 type knownKernel struct {
-	*link.Kernel
+	backendKernel
 
 	guard *guard.Guard
 }
 
 // Read reads what the kernel has, and the ways.
 func (k *knownKernel) Read(ctx context.Context) (plan.Kernel, error) {
-	kernel, err := k.Kernel.Read(ctx)
+	kernel, err := k.backendKernel.Read(ctx)
 	if err != nil {
 		return kernel, err
 	}
@@ -196,7 +201,7 @@ func (k *knownKernel) Read(ctx context.Context) (plan.Kernel, error) {
 func guardOf(settings *config.Config, kernel *link.Kernel, log *zap.Logger) *guard.Guard {
 	c := guard.Config{
 		Kernel: kernel, Own: settings.NodeAddresses(), Answers: arp.Answers, DialTimeout: settings.ConfirmTimeout, Log: log,
-		Targets: guard.Around(settings.Dispatcher, os.Getenv("KUBERNETES_SERVICE_HOST"), "/etc/resolv.conf"),
+		Targets: guard.Around(settings.Dispatcher, os.Getenv("KUBERNETES_SERVICE_HOST"), filepath.Join(settings.HostRoot, "etc/resolv.conf")),
 	}
 	if !strings.HasPrefix(settings.Dispatcher, "unix:") {
 		c.Dial = func(ctx context.Context) error {

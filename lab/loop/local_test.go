@@ -59,7 +59,7 @@ func TestCleanupLeavesTheNodeAsItWas(t *testing.T) {
 	}
 	for _, want := range []string{
 		"multinic0  MAC " + mac(1, 0) + "  as proved\n", "  address 10.1.0.10/24\n", "  rule 25000: from 10.1.0.10 lookup 1835925504 suppress_prefixlength 0 proto 109\n",
-		"  route default via 10.1.0.1 dev multinic0 table 1835925504 proto 109 src 10.1.0.10\n", "multinic2  MAC " + mac(1, 2) + "  as proved\n",
+		"  route default via 10.1.0.1 dev multinic0 table 1835925504 proto 109 src 10.1.0.10 onlink\n", "multinic2  MAC " + mac(1, 2) + "  as proved\n",
 		"shared rule 32764: from all lookup main suppress_prefixlength 0 proto 109\n",
 	} {
 		if !strings.Contains(status, want) {

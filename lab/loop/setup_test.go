@@ -162,8 +162,10 @@ func TestABadSettingIsOneLineAndExit2(t *testing.T) {
 		{exec.CommandContext(t.Context(), programs.Executor), "multinic-executor: --dispatcher (DISPATCHER) is not set: "},
 		{exec.CommandContext(t.Context(), programs.Executor, "--dispatcher=192.0.2.1:8443", "--identity=insecure", "--backend=netlink"),
 			`multinic-executor: --dispatcher (DISPATCHER) is "192.0.2.1:8443", `},
-		{exec.CommandContext(t.Context(), programs.Executor, "--dispatcher=unix:/s", "--identity=insecure", "--backend=auto"),
-			`multinic-executor: --backend (BACKEND) is "auto": `},
+		{exec.CommandContext(t.Context(), programs.Executor, "--dispatcher=unix:/s", "--identity=insecure", "--backend=wicked"),
+			`multinic-executor: --backend (BACKEND) is "wicked": `},
+		{exec.CommandContext(t.Context(), programs.Executor, "--dispatcher=unix:/s", "--identity=insecure", "--host-root="+t.TempDir(), "--state-dir="+t.TempDir()),
+			`multinic-executor: --backend (BACKEND) is auto, and --host-root (HOST_ROOT) is `},
 	} {
 		process, err := program.Start("program", test.cmd)
 		if err != nil {

@@ -20,7 +20,8 @@ type Config struct {
 	Dispatcher string `name:"dispatcher" env:"DISPATCHER" placeholder:"ADDRESS" help:"Where the dispatcher serves gRPC: host:port or unix:/path. Required."`
 	Identity   string `name:"identity" env:"IDENTITY" placeholder:"KIND" help:"${identity}"`
 	NodeName   string `name:"node-name" env:"NODE_NAME" placeholder:"NAME" help:"The node's name as attached_node_name has it. Not set: the host's."`
-	Backend    string `name:"backend" env:"BACKEND" placeholder:"KIND" help:"${backend}"`
+	Backend    string `name:"backend" env:"BACKEND" default:"auto" help:"${backend}"`
+	HostRoot   string `name:"host-root" env:"HOST_ROOT" default:"/" help:"Where the host's root directory is."`
 	StateDir   string `name:"state-dir" env:"STATE_DIR" default:"/var/lib/multinic" help:"Directory for what must outlive the executor. Made if missing."`
 	HTTPListen string `name:"http-listen" env:"HTTP_LISTEN" default:"127.0.0.1:8081" help:"Where /metrics, /healthz, /readyz are served; none: nowhere."`
 
@@ -40,6 +41,13 @@ const (
 	Run     = "run"
 	Status  = "status"
 	Cleanup = "cleanup"
+)
+
+// The backends. Auto is the one that the host has.
+const (
+	Auto    = "auto"
+	Netplan = "netplan"
+	Netlink = "netlink"
 )
 
 // The modes.
@@ -73,7 +81,8 @@ func Parse(args []string, version string, out io.Writer, exit func(int), hostnam
 			"confirm":  "How long the dispatcher may take to be reached anew after a change.",
 			"nodeip":   "The node's own address, which is guarded above all. Not set: those of its default route's links.",
 			"identity": "How this executor proves who it is. insecure: not at all, and in plain text, over loopback or a unix socket only. Required.",
-			"backend":  "What keeps the configuration. netlink: a state file of the executor's own, for hosts without a network manager. Required.",
+			"backend": "What keeps the configuration. netplan: the host's Netplan. netlink: a state file of the executor's own, for hosts without a " +
+				"network manager; all is made anew when the executor starts. auto: Netplan, and nothing else.",
 		}, kong.Writers(out, out), kong.Exit(exit))
 	if err != nil {
 		return nil, fmt.Errorf("the settings' definition: %w", err)
@@ -113,6 +122,12 @@ func (c *Config) check() error {
 	if c.StateDir == "" {
 		return errors.New("--state-dir (STATE_DIR) is empty: write a directory, such as /var/lib/multinic")
 	}
+	if c.Backend != Auto && c.Backend != Netplan && c.Backend != Netlink {
+		return fmt.Errorf("--backend (BACKEND) is %q: write auto, netplan or netlink", c.Backend)
+	}
+	if !strings.HasPrefix(c.HostRoot, "/") {
+		return fmt.Errorf("--host-root (HOST_ROOT) is %q: write an absolute path, such as / or /host", c.HostRoot)
+	}
 	if c.Command != Run {
 		return nil // The others need no more.
 	}
@@ -132,10 +147,6 @@ func (c *Config) check() error {
 			"write a loopback address, such as 127.0.0.1:8443, or unix:/path", c.Dispatcher)
 	case len(c.NodeName) > maxNodeName || !utf8.ValidString(c.NodeName):
 		return fmt.Errorf("--node-name (NODE_NAME) is %q: write a name of at most %d bytes of UTF-8", c.NodeName, maxNodeName)
-	case c.Backend == "":
-		return errors.New("--backend (BACKEND) is not set: write netlink, the only one that this version has")
-	case c.Backend != "netlink":
-		return fmt.Errorf("--backend (BACKEND) is %q: write netlink, the only one that this version has", c.Backend)
 	}
 	if c.HTTPListen != NoHTTP {
 		if _, port, err := net.SplitHostPort(c.HTTPListen); err != nil || !isPort(port) {

@@ -19,7 +19,7 @@ func least(further ...string) []string {
 // parse reads the settings in an environment that has nothing but what is given.
 func parse(t *testing.T, environment map[string]string, args ...string) (*config.Config, error) {
 	t.Helper()
-	for _, name := range []string{"DISPATCHER", "IDENTITY", "NODE_NAME", "BACKEND", "STATE_DIR", "HTTP_LISTEN", "MODE", "NODE_IP", "CONFIRM_TIMEOUT"} {
+	for _, name := range []string{"DISPATCHER", "IDENTITY", "NODE_NAME", "BACKEND", "HOST_ROOT", "STATE_DIR", "HTTP_LISTEN", "MODE", "NODE_IP", "CONFIRM_TIMEOUT"} {
 		value, found := environment[name]
 		t.Setenv(name, value) // So that it is put back afterwards, also where it is taken away now.
 		if !found {
@@ -35,7 +35,7 @@ func parse(t *testing.T, environment map[string]string, args ...string) (*config
 func TestWhatIsNotSetHasItsDefault(t *testing.T) {
 	got, err := parse(t, nil, least()...)
 	want := config.Config{
-		Dispatcher: "127.0.0.1:8443", Identity: "insecure", NodeName: "host", Backend: "netlink",
+		Dispatcher: "127.0.0.1:8443", Identity: "insecure", NodeName: "host", Backend: "netlink", HostRoot: "/",
 		StateDir: "/var/lib/multinic", HTTPListen: "127.0.0.1:8081", Mode: "apply", ConfirmTimeout: 5 * time.Second, Command: "run",
 	}
 	if err != nil || *got != want {
@@ -46,11 +46,11 @@ func TestWhatIsNotSetHasItsDefault(t *testing.T) {
 func TestEachSettingIsReadFromTheEnvironment(t *testing.T) {
 	environment := map[string]string{
 		"DISPATCHER": "unix:/run/dispatcher", "IDENTITY": "insecure", "NODE_NAME": "worker-1", "BACKEND": "netlink",
-		"STATE_DIR": "/state", "HTTP_LISTEN": "none", "MODE": "observe", "NODE_IP": "192.0.2.10", "CONFIRM_TIMEOUT": "1s",
+		"STATE_DIR": "/state", "HOST_ROOT": "/host", "HTTP_LISTEN": "none", "MODE": "observe", "NODE_IP": "192.0.2.10", "CONFIRM_TIMEOUT": "1s",
 	}
 	got, err := parse(t, environment)
 	want := config.Config{
-		Dispatcher: "unix:/run/dispatcher", Identity: "insecure", NodeName: "worker-1", Backend: "netlink", StateDir: "/state", HTTPListen: "none",
+		Dispatcher: "unix:/run/dispatcher", Identity: "insecure", NodeName: "worker-1", Backend: "netlink", HostRoot: "/host", StateDir: "/state", HTTPListen: "none",
 		Mode: "observe", NodeIP: "192.0.2.10", ConfirmTimeout: time.Second, Command: "run",
 	}
 	if err != nil || *got != want {
@@ -76,8 +76,8 @@ func TestABadSettingIsNamedWithItsValueAndTheRemedy(t *testing.T) {
 		{"plain text to a name", least("--dispatcher=dispatcher:8443"), `--dispatcher (DISPATCHER) is "dispatcher:8443", and --identity=insecure sends plain text: write a loopback address, such as 127.0.0.1:8443, or unix:/path`},
 		{"no identity", []string{"--dispatcher=localhost:1"}, "--identity (IDENTITY) is not set: write insecure, the only one that this version has"},
 		{"an identity to come", least("--identity=mtls"), `--identity (IDENTITY) is "mtls": write insecure, the only one that this version has`},
-		{"no backend", []string{"--dispatcher=localhost:1", "--identity=insecure"}, "--backend (BACKEND) is not set: write netlink, the only one that this version has"},
-		{"a backend to come", least("--backend=netplan"), `--backend (BACKEND) is "netplan": write netlink, the only one that this version has`},
+		{"an unknown backend", least("--backend=ifupdown"), `--backend (BACKEND) is "ifupdown": write auto, netplan or netlink`},
+		{"a root that is nowhere", least("--host-root=host"), `--host-root (HOST_ROOT) is "host": write an absolute path, such as / or /host`},
 		{"a long name", least("--node-name=" + long), `--node-name (NODE_NAME) is "` + long + `": write a name of at most 512 bytes of UTF-8`},
 		{"no directory", least("--state-dir="), "--state-dir (STATE_DIR) is empty: write a directory, such as /var/lib/multinic"},
 		{"no HTTP address", least("--http-listen=8081"), `--http-listen (HTTP_LISTEN) is "8081": write host:port, such as 127.0.0.1:8081, or none`},

@@ -11,8 +11,13 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// onlyOwners is the mode of what is written.
-const onlyOwners = 0o600
+// The modes of what is written: for the owner alone, for a group as well, for everybody, and of folders for everybody.
+const (
+	onlyOwners     = 0o600
+	groups         = 0o640
+	everybodysFile = 0o644
+	everybody      = 0o755
+)
 
 // Write puts data in the place of a file's content, readable by its owner alone. When it returns nil, the new content
 // survives a power cut; when it returns an error, the old content stands, or the new one does but may not survive.
@@ -30,7 +35,11 @@ func Remove(path string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove the file: %w", err)
 	}
-	return sync(filepath.Dir(path))
+	err = sync(filepath.Dir(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // Nor is its folder.
+	}
+	return err
 }
 
 func sync(path string) error {
@@ -40,6 +49,82 @@ func sync(path string) error {
 	}
 	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
 		return fmt.Errorf("sync the directory: %w", err)
+	}
+	return nil
+}
+
+// Folder makes a folder that everybody may read, with those above it, if it is not there.
+func Folder(path string) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return nil
+	}
+	if err := Folder(filepath.Dir(path)); err != nil {
+		return err
+	}
+	if err := os.Mkdir(path, everybody); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("make a folder: %w", err)
+	}
+	return sync(filepath.Dir(path))
+}
+
+// Tree makes a new folder in dir, with files by their paths in it, and returns its name, which begins with a prefix. Files whose
+// names end in .yaml are readable by their owner alone, the others by everybody. When it returns nil, the folder survives a power
+// cut; nobody knows of it before.
+func Tree(dir, prefix string, files map[string]string) (string, error) {
+	path, err := os.MkdirTemp(dir, prefix+"*")
+	if err != nil {
+		return "", fmt.Errorf("make a folder: %w", err)
+	}
+	if err := fill(path, files); err != nil {
+		return "", errors.Join(err, os.RemoveAll(path))
+	}
+	return filepath.Base(path), sync(dir)
+}
+
+func fill(path string, files map[string]string) error {
+	if err := os.Chmod(path, everybody); err != nil {
+		return fmt.Errorf("make a folder: %w", err)
+	}
+	for name, text := range files {
+		file := filepath.Join(path, name)
+		if err := Folder(filepath.Dir(file)); err != nil {
+			return err
+		}
+		mode := os.FileMode(everybodysFile)
+		if filepath.Ext(name) == ".yaml" {
+			mode = onlyOwners
+		}
+		if err := renameio.WriteFile(file, []byte(text), mode, renameio.WithTempDir(filepath.Dir(file)), renameio.WithStaticPermissions(mode)); err != nil {
+			return fmt.Errorf("write %s: %w", file, err)
+		}
+		if err := sync(filepath.Dir(file)); err != nil {
+			return err
+		}
+	}
+	return sync(path)
+}
+
+// Link makes a symbolic link, in the place of one that is there. When it returns nil, the link survives a power cut.
+func Link(target, path string) error {
+	if is, err := os.Readlink(path); err == nil && is == target {
+		return nil
+	}
+	if err := renameio.Symlink(target, path); err != nil {
+		return fmt.Errorf("link %s: %w", path, err)
+	}
+	return sync(filepath.Dir(path))
+}
+
+// WriteShared puts data in the place of a file's content, readable by its owner and a group. It need not survive a power cut.
+func WriteShared(path string, data []byte, group int) error {
+	pending, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(groups))
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	defer func() { _ = pending.Cleanup() }() // After it has taken its place there is nothing left to clean up.
+	_, written := pending.Write(data)
+	if err := errors.Join(written, pending.Chown(-1, group), pending.CloseAtomicallyReplace()); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil
 }

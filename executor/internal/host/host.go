@@ -19,14 +19,20 @@ type Identity struct {
 	Boot string
 }
 
+// bootID is where the kernel says which boot this is, below a root.
+const bootID = "proc/sys/kernel/random/boot_id"
+
 // Read reads the identity; root is the host's root directory.
 func Read(root string) (Identity, error) {
 	machine, err := os.ReadFile(filepath.Join(root, "etc/machine-id"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Identity{}, fmt.Errorf("read the machine's id: %w", err)
 	}
-	// The kernel's, and so the host's, in every container.
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	// The kernel's, and so the host's, in every container; where the host itself is one, its own.
+	boot, err := os.ReadFile(filepath.Join(root, bootID))
+	if errors.Is(err, fs.ErrNotExist) {
+		boot, err = os.ReadFile("/" + bootID)
+	}
 	if err != nil {
 		return Identity{}, fmt.Errorf("read the boot's id: %w", err)
 	}

@@ -206,7 +206,7 @@ func TestALinkThatVanishesInTheMiddleIsNamed(t *testing.T) {
 		"link set multinic0 up: the link is gone (no such device)",
 		"address add 192.0.2.10/24 dev multinic0 noprefixroute: the link is gone (no such device)",
 		"route replace 192.0.2.0/24 dev multinic0 table 1835925504 proto 109 scope link src 192.0.2.10: the link is gone (no such device)",
-		"route replace default via 192.0.2.1 dev multinic0 table 1835925504 proto 109 src 192.0.2.10: network is unreachable",
+		"route replace default via 192.0.2.1 dev multinic0 table 1835925504 proto 109 src 192.0.2.10 onlink: the link is gone (no such device)",
 		"route replace 192.0.2.0/24 dev multinic0 table 1835925503 proto 109 scope link src 192.0.2.10 metric 1: the link is gone (no such device)",
 	}
 	if got := strings.Join(failed, "\n"); got != strings.Join(want, "\n") {

@@ -79,6 +79,11 @@ type (
 	AddRule struct{ Rule Rule }
 	// RemoveRule takes one away.
 	RemoveRule struct{ Rule Rule }
+	// Persist has the next boot make of a NIC what Config says. It is the last change of a card: only what the kernel was
+	// proved to be is persisted.
+	Persist struct{ Config *Config }
+	// Forget has the next boot know nothing of a NIC.
+	Forget struct{ NIC string }
 )
 
 // ErrNoVLANs is what AddVLAN is refused with by a kernel that has no 802.1Q VLANs.
@@ -97,6 +102,8 @@ func (AddRoute) change()      {}
 func (RemoveRoute) change()   {}
 func (AddRule) change()       {}
 func (RemoveRule) change()    {}
+func (Persist) change()       {}
+func (Forget) change()        {}
 
 func (c Rename) String() string { return "link set " + c.From + " name " + c.To }
 
@@ -133,6 +140,10 @@ func (c RemoveRoute) String() string { return "route delete " + c.Route.text(c.N
 func (c AddRule) String() string { return "rule add pref " + c.Rule.text() }
 
 func (c RemoveRule) String() string { return "rule delete pref " + c.Rule.text() }
+
+func (c Persist) String() string { return "persist " + c.Config.NIC }
+
+func (c Forget) String() string { return "persist nothing of " + c.NIC }
 
 // String is the address as `ip` takes it.
 func (a Address) String() string {

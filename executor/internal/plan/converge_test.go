@@ -128,6 +128,8 @@ func foreign(kernel plan.Kernel, p plan.Plan, claims plan.Claims) plan.Kernel {
 	}
 	for _, rule := range kernel.Rules {
 		switch {
+		case isLikeAManagers(rule) && !froms[rule.From]:
+			continue
 		case rule.Other, rule.Protocol != 109 && !plan.IsOurTable(rule.Table), rule.Protocol == 109 && !plan.IsOurPreference(rule.Preference) && !plan.IsOurTable(rule.Table):
 		case rule.Table != 0x6d6dffff && plan.IsOurTable(rule.Table) && !tables[rule.Table] && rule.Preference < 32764:
 		case rule.Preference == 25001 && rule.Table == 254 && froms[rule.From]:
@@ -137,6 +139,12 @@ func foreign(kernel plan.Kernel, p plan.Plan, claims plan.Claims) plan.Kernel {
 		kept.Rules = append(kept.Rules, rule)
 	}
 	return kept
+}
+
+// isLikeAManagers says whether a rule looks just like what a network manager makes of what is persisted.
+func isLikeAManagers(rule plan.Rule) bool {
+	return rule.From.IsValid() && rule == plan.Rule{Preference: 25001, From: rule.From, Table: 254, WithoutDefault: true, Protocol: 4} ||
+		rule == plan.Rule{Preference: 32764, Table: 254, WithoutDefault: true, Protocol: 4}
 }
 
 // The worlds are small, so that things meet.

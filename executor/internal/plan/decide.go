@@ -20,7 +20,7 @@ func Decide(items []Item, claims Claims, kernel Kernel) Plan {
 func decide(items []Item, claims Claims, kernel Kernel, aboutTo bool) Plan {
 	d := decider{
 		aboutTo: aboutTo, claims: claims, kernel: kernel, carriedOut: map[int]*Decision{}, cards: map[int]bool{}, ofCards: map[int][]Change{},
-		names: map[int]string{}, removed: map[Rule]bool{},
+		names: map[int]string{}, removed: map[Rule]bool{}, persists: map[int][]Change{},
 	}
 	for _, link := range kernel.Links {
 		d.names[link.Index] = link.Name
@@ -101,6 +101,8 @@ type decider struct {
 	names map[int]string
 	// removed are the rules that are planned to go.
 	removed map[Rule]bool
+	// persists are the changes of what outlives a boot, by the index of the card.
+	persists map[int][]Change
 }
 
 // count notes which links the decisions without an obstacle concern.
@@ -311,9 +313,14 @@ func (l Link) hasAddress(address netip.Addr) bool {
 // compare is the difference between what is wanted and what there is: which of wanted there is not, and which of those
 // that concern us is not wanted, or is there once more.
 func compare[T comparable](wanted, has []T, concerns func(T) bool) (missing, surplus []T) {
+	return compareAs(wanted, has, func(one T) T { return one }, concerns)
+}
+
+// compareAs is compare with what there is as it counts.
+func compareAs[T comparable](wanted, has []T, counts func(T) T, concerns func(T) bool) (missing, surplus []T) {
 	missing = slices.Clone(wanted)
 	for _, one := range has {
-		if i := slices.Index(missing, one); i >= 0 {
+		if i := slices.Index(missing, counts(one)); i >= 0 {
 			missing = slices.Delete(missing, i, i+1)
 		} else if concerns(one) {
 			surplus = append(surplus, one)

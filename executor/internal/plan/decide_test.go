@@ -98,7 +98,7 @@ sysctl net/ipv6/conf/multinic0/accept_ra=0
 link set multinic0 up
 address add 192.0.2.10/24 dev multinic0 noprefixroute
 route replace 192.0.2.0/24 dev multinic0 table 1835925504 proto 109 scope link src 192.0.2.10
-route replace default via 192.0.2.1 dev multinic0 table 1835925504 proto 109 src 192.0.2.10
+route replace default via 192.0.2.1 dev multinic0 table 1835925504 proto 109 src 192.0.2.10 onlink
 route replace 192.0.2.0/24 dev multinic0 table 1835925503 proto 109 scope link src 192.0.2.10 metric 1
 rule add pref 25000 from 192.0.2.10 lookup 1835925504 suppress_prefixlength 0 proto 109
 rule add pref 25001 from 192.0.2.10 lookup main suppress_prefixlength 0 proto 109
@@ -134,16 +134,16 @@ link set multinic0 mtu 1300
 `},
 		{"no mtu", item(mac0, "192.0.2.10/24", "", 1400), item(mac0, "192.0.2.10/24", "", 0), ""},
 		{"gateway", item(mac0, "192.0.2.10/24", "192.0.2.1", 0), item(mac0, "192.0.2.10/24", "192.0.2.254", 0), `
-route replace default via 192.0.2.254 dev multinic0 table 1835925504 proto 109 src 192.0.2.10
+route replace default via 192.0.2.254 dev multinic0 table 1835925504 proto 109 src 192.0.2.10 onlink
 `},
 		{"no gateway", item(mac0, "192.0.2.10/24", "192.0.2.1", 0), item(mac0, "192.0.2.10/24", "", 0), `
-route delete default via 192.0.2.1 dev multinic0 table 1835925504 proto 109 src 192.0.2.10
+route delete default via 192.0.2.1 dev multinic0 table 1835925504 proto 109 src 192.0.2.10 onlink
 `},
 		{"address in the subnet", item(mac0, "192.0.2.10/24", "192.0.2.1", 0), item(mac0, "192.0.2.12/24", "192.0.2.1", 0), `
 address delete 192.0.2.10/24 dev multinic0
 address add 192.0.2.12/24 dev multinic0 noprefixroute
 route replace 192.0.2.0/24 dev multinic0 table 1835925504 proto 109 scope link src 192.0.2.12
-route replace default via 192.0.2.1 dev multinic0 table 1835925504 proto 109 src 192.0.2.12
+route replace default via 192.0.2.1 dev multinic0 table 1835925504 proto 109 src 192.0.2.12 onlink
 route replace 192.0.2.0/24 dev multinic0 table 1835925503 proto 109 scope link src 192.0.2.12 metric 1
 rule add pref 25000 from 192.0.2.12 lookup 1835925504 suppress_prefixlength 0 proto 109
 rule add pref 25001 from 192.0.2.12 lookup main suppress_prefixlength 0 proto 109
@@ -155,7 +155,7 @@ rule delete pref 25002 from 192.0.2.10 lookup 1835925504 proto 109
 		{"address elsewhere", item(mac0, "192.0.2.10/24", "192.0.2.1", 0), item(mac0, "198.51.100.10/24", "198.51.100.1", 0), `
 address add 198.51.100.10/24 dev multinic0 noprefixroute
 route replace 198.51.100.0/24 dev multinic0 table 1835925504 proto 109 scope link src 198.51.100.10
-route replace default via 198.51.100.1 dev multinic0 table 1835925504 proto 109 src 198.51.100.10
+route replace default via 198.51.100.1 dev multinic0 table 1835925504 proto 109 src 198.51.100.10 onlink
 route replace 198.51.100.0/24 dev multinic0 table 1835925503 proto 109 scope link src 198.51.100.10 metric 1
 rule add pref 25000 from 198.51.100.10 lookup 1835925504 suppress_prefixlength 0 proto 109
 rule add pref 25001 from 198.51.100.10 lookup main suppress_prefixlength 0 proto 109
@@ -188,7 +188,7 @@ rule delete pref 25000 from 192.0.2.10 lookup 1835925504 suppress_prefixlength 0
 rule delete pref 25001 from 192.0.2.10 lookup main suppress_prefixlength 0 proto 109
 rule delete pref 25002 from 192.0.2.10 lookup 1835925504 proto 109
 route delete 192.0.2.0/24 dev multinic0 table 1835925504 proto 109 scope link src 192.0.2.10
-route delete default via 192.0.2.1 dev multinic0 table 1835925504 proto 109 src 192.0.2.10
+route delete default via 192.0.2.1 dev multinic0 table 1835925504 proto 109 src 192.0.2.10 onlink
 route delete 192.0.2.0/24 dev multinic0 table 1835925503 proto 109 scope link src 192.0.2.10 metric 1
 address delete 192.0.2.10/24 dev multinic0
 `},

@@ -12,11 +12,13 @@ func aside(link int) string { return "multi-" + strconv.Itoa(link) }
 
 // changes are the difference between what an interface should be and what it is.
 func (d *decider) changes(decision *Decision) []Change {
-	changes := d.cardChanges(decision)
+	changes := slices.Clone(d.cardChanges(decision))
 	if decision.Item.Key.VLAN == 0 {
-		return append(slices.Clone(changes), d.content(decision.Item.Spec, decision)...)
+		changes = append(changes, d.content(decision.Item.Spec, decision)...)
+	} else {
+		changes = append(changes, d.vlanChanges(decision)...)
 	}
-	return append(slices.Clone(changes), d.vlanChanges(decision)...)
+	return append(changes, d.persistence(decision)...)
 }
 
 // cardChanges are those of a decision's card that all of its interfaces need: its name, its settings, that it is up, and
@@ -199,14 +201,14 @@ func (d *decider) rules(spec Spec, decision *Decision, at place) (missing, stale
 			others = append(others, wantedRules(other.Item.Spec, place{n, other.Item.Key.VLAN})...)
 		}
 	}
-	return compare(wantedRules(spec, at), d.kernel.Rules, func(r Rule) bool {
+	return compareAs(wantedRules(spec, at), d.kernel.Rules, Rule.asOurs, func(r Rule) bool {
 		switch {
-		case r.Other, slices.Contains(others, r):
+		case r.Other, slices.Contains(others, r.asOurs()):
 			return false
 		case r.Table == at.table():
 			return true
 		default:
-			return r.Protocol == Protocol && isAnInterfaces(r.Preference) && !d.isOfAnother(r, decision, at)
+			return d.isMarked(r, at.table()) && isAnInterfaces(r.Preference) && !d.isOfAnother(r, decision, at)
 		}
 	})
 }
@@ -224,6 +226,26 @@ func (d *decider) isOfAnother(rule Rule, decision *Decision, at place) bool {
 	return slices.ContainsFunc(d.kernel.Links, func(l Link) bool {
 		return l.Index != decision.Link && d.isOurs(l) && d.carriedOut[l.Index] == nil && l.hasAddress(fromAddress(rule))
 	})
+}
+
+// isMarked says whether a rule has multinic's mark, or that of a network manager which has set it up together with one from the
+// same source into a table of multinic's.
+func (d *decider) isMarked(rule Rule, table int) bool {
+	return rule.Protocol == Protocol || rule.asOurs().Protocol == Protocol && slices.ContainsFunc(d.kernel.Rules, func(r Rule) bool {
+		return !r.Other && r.Table == table && r.From == rule.From
+	})
+}
+
+// asOurs is a rule with multinic's mark where it says what one of multinic's says, but has the mark of a network manager that
+// sets up what is persisted.
+func (r Rule) asOurs() Rule {
+	isNear := r.Preference == prefMain && fromAddress(r).IsValid()
+	isUnbound := r.Preference == prefMainUnbound && !r.From.IsValid()
+	intoMain := r.Table == MainTable && r.WithoutDefault && (isNear || isUnbound)
+	if r.Protocol == protocolStatic && !r.Other && (IsOurTable(r.Table) || intoMain) {
+		r.Protocol = Protocol
+	}
+	return r
 }
 
 func fromAddress(rule Rule) netip.Addr {

@@ -70,6 +70,7 @@ func Foresee(items []Item, releases []Release, claims Claims, kernel Kernel) For
 // after is a kernel after changes, as far as they tell; what a kernel does beyond that only another plan would put right.
 func after(kernel Kernel, changes []Change) Kernel {
 	kernel.Links, kernel.Routes, kernel.Rules = slices.Clone(kernel.Links), slices.Clone(kernel.Routes), slices.Clone(kernel.Rules)
+	kernel.Persisted = maps.Clone(kernel.Persisted)
 	for i := range kernel.Links {
 		kernel.Links[i].Addresses = slices.Clone(kernel.Links[i].Addresses)
 		kernel.Links[i].Settings = maps.Clone(kernel.Links[i].Settings)
@@ -116,6 +117,10 @@ func (k *Kernel) make(change Change) {
 		k.Rules = append(k.Rules, c.Rule)
 	case RemoveRule:
 		k.Rules = slices.DeleteFunc(k.Rules, func(r Rule) bool { return r == c.Rule })
+	case Persist:
+		k.Persisted[c.Config.NIC] = *c.Config
+	case Forget:
+		delete(k.Persisted, c.NIC)
 	}
 }
 

@@ -15,6 +15,9 @@ type Kernel struct {
 	Elsewhere map[int][]string
 	// Ways are those whom the node must go on reaching by the same way; without them nobody's is minded.
 	Ways []Way
+	// Persisted is what the next boot of the host makes of multinic's NICs, by their names. Nil, and not merely empty: nothing
+	// outlives a boot here, and nothing has to.
+	Persisted map[string]Config
 }
 
 // Way is how the node reaches somebody.
@@ -105,7 +108,8 @@ type Rule struct {
 	Table int          `json:"table,omitempty"`
 	// WithoutDefault says that a default route in the table does not count (suppress_prefixlength 0).
 	WithoutDefault bool `json:"withoutDefault,omitempty"`
-	// Protocol says who made the rule.
+	// Protocol says who made the rule. A network manager that sets up multinic's own rules, as they are persisted, marks them as
+	// static instead of as Protocol; see asOurs.
 	Protocol int `json:"protocol,omitempty"`
 	// Other says that the rule has conditions or actions that are not in the other fields: it is never one of ours.
 	Other bool `json:"other,omitempty"`

@@ -144,7 +144,8 @@ func wantedRoutes(spec Spec, at place, link int) []Route {
 	own := at.table()
 	routes := []Route{{Table: own, To: near, Source: source, Link: link, Protocol: Protocol}}
 	if spec.Gateway.IsValid() {
-		routes = append(routes, Route{Table: own, To: everywhere(), Via: spec.Gateway, Source: source, Link: link, Protocol: Protocol})
+		// That the gateway is on the link nobody has to find out: whoever sets the routes up may do so in any order.
+		routes = append(routes, Route{Table: own, To: everywhere(), Via: spec.Gateway, Source: source, Link: link, Protocol: Protocol, OnLink: true})
 	}
 	// Two interfaces in one subnet have the same destination here; the metric keeps their routes apart.
 	return append(routes, Route{Table: SharedTable, To: near, Source: source, Link: link, Metric: at.metric(), Protocol: Protocol})

@@ -23,7 +23,10 @@ type model struct {
 
 // read is what link.Kernel.Read returns.
 func (m *model) read() plan.Kernel {
-	kernel := plan.Kernel{Links: slices.Clone(m.kernel.Links), Routes: slices.Clone(m.kernel.Routes), Rules: slices.Clone(m.kernel.Rules)}
+	kernel := plan.Kernel{
+		Links: slices.Clone(m.kernel.Links), Routes: slices.Clone(m.kernel.Routes), Rules: slices.Clone(m.kernel.Rules),
+		Persisted: maps.Clone(m.kernel.Persisted),
+	}
 	for i := range kernel.Links {
 		link := &kernel.Links[i]
 		link.Addresses = slices.Clone(link.Addresses)
@@ -41,6 +44,10 @@ func (m *model) link(index int) *plan.Link {
 
 func (m *model) apply(change plan.Change) error {
 	switch c := change.(type) {
+	case plan.Persist:
+		m.kernel.Persisted[c.Config.NIC] = *c.Config
+	case plan.Forget:
+		delete(m.kernel.Persisted, c.NIC)
 	case plan.Rename:
 		if slices.ContainsFunc(m.kernel.Links, func(l plan.Link) bool { return l.Name == c.To && l.Index != c.Link }) {
 			return fmt.Errorf("%s: file exists", c)

@@ -84,7 +84,7 @@ func SharedRulesIn(kernel Kernel) []string {
 	var found []string
 	for _, wanted := range sharedRules(kernel.Rules) {
 		for _, rule := range kernel.Rules {
-			if rule == wanted {
+			if rule.asOurs() == wanted {
 				preference, text, _ := strings.Cut(rule.text(), " ")
 				found = append(found, preference+": "+text)
 			}

@@ -74,7 +74,7 @@ func Releases(release Release, claims Claims, kernel Kernel) Released {
 	if release.Whole && card.Index != 0 {
 		changes = append(changes, d.giveBack(card, release)...)
 	}
-	return Released{Changes: changes}
+	return Released{Changes: append(changes, releasePersistence(release, claims, kernel)...)}
 }
 
 // enslaved is the first link of those that a release concerns that has a master; the zero Link: none has.

@@ -19,6 +19,8 @@ type Former struct {
 	Routes []Route `json:"routes"`
 	// Rules are those into its own tables, and those of its addresses.
 	Rules []Rule `json:"rules"`
+	// Persisted is what outlived a boot of it, and of what had its names.
+	Persisted []Config `json:"persisted,omitempty"`
 }
 
 // FormerOf says what a card is now. Names are those that it has, or is to get, on disk. The links of the card must have their
@@ -37,6 +39,7 @@ func FormerOf(mac string, names []string, kernel Kernel) Former {
 	former.Links = former.linksIn(kernel)
 	former.Routes = former.routesIn(kernel)
 	former.Rules = former.rulesIn(kernel, former.addresses())
+	former.Persisted = former.persistedOf(kernel)
 	return former
 }
 
@@ -80,12 +83,15 @@ func (f Former) addresses() []netip.Addr {
 	return all
 }
 
-// rulesIn are the rules into its own tables, and those of multinic's from given addresses.
+// rulesIn are the rules into its own tables, and those of multinic's from given addresses, each once: none can be added that is there.
 func (f Former) rulesIn(kernel Kernel, from []netip.Addr) []Rule {
 	var rules []Rule
 	for _, rule := range kernel.Rules {
-		isOurs := rule.Protocol == Protocol && isAnInterfaces(rule.Preference)
-		if !rule.Other && (f.isOwn(rule.Table) || isOurs && slices.Contains(from, fromAddress(rule))) {
+		isMarked := rule.Protocol == Protocol || rule.asOurs().Protocol == Protocol && slices.ContainsFunc(kernel.Rules, func(r Rule) bool {
+			return !r.Other && f.isOwn(r.Table) && r.From == rule.From
+		})
+		isOurs := isMarked && isAnInterfaces(rule.Preference)
+		if !rule.Other && (f.isOwn(rule.Table) || isOurs && slices.Contains(from, fromAddress(rule))) && !slices.Contains(rules, rule) {
 			rules = append(rules, rule)
 		}
 	}
@@ -107,7 +113,8 @@ func (f Former) Restore(kernel Kernel) []Change {
 	if len(now.Links) > 0 && len(f.Links) > 0 {
 		changes = append(changes, f.restoreLinks(now.Links, kernel)...)
 	}
-	return append(changes, addRules(missing)...)
+	changes = append(changes, addRules(missing)...)
+	return append(changes, f.restorePersisted(kernel)...)
 }
 
 // restoreLinks puts the links back, but for the rules.

@@ -114,12 +114,15 @@ func keepPossible(m *model) {
 	m.kernel.Routes = nil
 	for range 2 { // A gateway may be near only by a later one.
 		for _, route := range drawn {
+			isTaken := slices.ContainsFunc(m.kernel.Routes, func(r plan.Route) bool {
+				return r.Table == route.Table && r.To == route.To && r.Metric == route.Metric && r.TOS == route.TOS
+			})
 			onCard := slices.ContainsFunc(m.kernel.Links, func(l plan.Link) bool { return l.Index == route.Link && l.Index > 2 })
 			switch {
 			case slices.Contains(m.kernel.Routes, route):
 			case onCard && !route.Multipath:
 				_ = m.addRoute(plan.AddRoute{Route: route})
-			default:
+			case !isTaken:
 				m.kernel.Routes = append(m.kernel.Routes, route)
 			}
 		}
@@ -140,13 +143,14 @@ func restore(t *rapid.T, m *model, former plan.Former) {
 	}
 }
 
-// whole is all of a kernel as if it were one card's, but for rules that are marked as multinic's: those that are no
-// interface's are taken away for good.
+// whole is all of a kernel as if it were one card's, but for rules that are marked as multinic's, and routes in its tables: those
+// that are no interface's are taken away for good.
 func whole(kernel plan.Kernel) plan.Former {
 	foreign := slices.DeleteFunc(slices.Clone(kernel.Rules), func(r plan.Rule) bool {
-		return !r.Other && (r.Protocol == plan.Protocol || plan.IsOurTable(r.Table))
+		return !r.Other && (r.Protocol == plan.Protocol || plan.IsOurTable(r.Table)) || isLikeAManagers(r)
 	})
-	return plan.Former{Links: kernel.Links, Routes: kernel.Routes, Rules: foreign}
+	routes := slices.DeleteFunc(slices.Clone(kernel.Routes), func(r plan.Route) bool { return plan.IsOurTable(r.Table) })
+	return plan.Former{Links: kernel.Links, Routes: routes, Rules: foreign}
 }
 
 // state is a kernel, or a part of it, to compare.

@@ -23,7 +23,7 @@ func sharedRules(has []Rule) []Rule {
 }
 
 // isForeign says whether a rule is somebody else's: not marked as multinic's, and not into its table.
-func (r Rule) isForeign() bool { return r.Protocol != Protocol && r.Table != SharedTable }
+func (r Rule) isForeign() bool { return r.asOurs().Protocol != Protocol && r.Table != SharedTable }
 
 // sharedChanges are the changes of the rules for traffic that is bound to no address.
 func (d *decider) sharedChanges() []Change {
@@ -34,8 +34,8 @@ func (d *decider) sharedChanges() []Change {
 	case d.strangersNeedThem():
 		return nil
 	}
-	_, surplus := compare(wanted, d.kernel.Rules, func(r Rule) bool {
-		return !r.Other && (r.Table == SharedTable || r.Protocol == Protocol && (r.Preference == prefMainUnbound || r.Preference == prefShared))
+	_, surplus := compareAs(wanted, d.kernel.Rules, Rule.asOurs, func(r Rule) bool {
+		return !r.Other && (r.Table == SharedTable || d.isMarked(r, SharedTable) && (r.Preference == prefMainUnbound || r.Preference == prefShared))
 	})
 	return append(inOrder(wanted, d.kernel.Rules), d.removeRules(surplus)...)
 }
@@ -55,15 +55,16 @@ func inOrder(wanted, has []Rule) []Change {
 	var changes []Change
 	moved := 0 // The preference of the rule that was added last.
 	for _, rule := range wanted {
-		at := slices.Index(has, rule)
+		at := slices.IndexFunc(has, func(r Rule) bool { return r.asOurs() == rule })
 		isOvertaken := at >= 0 && slices.ContainsFunc(has[at:], func(r Rule) bool {
-			return r.Preference == rule.Preference && (r.isForeign() || slices.Index(wanted, r) >= 0 && slices.Index(wanted, r) < slices.Index(wanted, rule))
+			before := slices.Index(wanted, r.asOurs())
+			return r.Preference == rule.Preference && (r.isForeign() || before >= 0 && before < slices.Index(wanted, rule))
 		})
 		if at >= 0 && !isOvertaken && moved != rule.Preference {
 			continue
 		}
 		if at >= 0 {
-			changes = append(changes, RemoveRule{rule})
+			changes = append(changes, RemoveRule{has[at]})
 		}
 		changes = append(changes, AddRule{rule})
 		moved = rule.Preference

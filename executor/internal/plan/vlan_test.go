@@ -50,7 +50,7 @@ sysctl net/ipv6/conf/multinic0.5/accept_ra=0
 link set multinic0.5 up
 address add 192.0.2.10/24 dev multinic0.5 noprefixroute
 route replace 192.0.2.0/24 dev multinic0.5 table 1835925509 proto 109 scope link src 192.0.2.10
-route replace default via 192.0.2.1 dev multinic0.5 table 1835925509 proto 109 src 192.0.2.10
+route replace default via 192.0.2.1 dev multinic0.5 table 1835925509 proto 109 src 192.0.2.10 onlink
 route replace 192.0.2.0/24 dev multinic0.5 table 1835925503 proto 109 scope link src 192.0.2.10 metric 6
 rule add pref 25000 from 192.0.2.10 lookup 1835925509 suppress_prefixlength 0 proto 109
 rule add pref 25001 from 192.0.2.10 lookup main suppress_prefixlength 0 proto 109

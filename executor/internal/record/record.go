@@ -1,4 +1,4 @@
-// Package record keeps the state file of the netlink backend: which card has which name, what it was before it had it, and
+// Package record keeps the state file: which card has which name, what it was before it had it, and
 // what was last proved of its interfaces.
 package record
 

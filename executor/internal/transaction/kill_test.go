@@ -162,7 +162,7 @@ func open(dir string) (*effects, error) {
 
 func (e *effects) transactor() *transaction.Transactor {
 	return transaction.New(transaction.Config{
-		Kernel: e, Record: e, Journal: journal{e}, Prober: transaction.Unguarded{}, Guard: transaction.Unguarded{}, Log: zap.NewNop(),
+		Kernel: e, Record: e, Journal: journal{e}, Files: transaction.Volatile{}, Prober: transaction.Unguarded{}, Guard: transaction.Unguarded{}, Log: zap.NewNop(),
 		Machine: "m", Boot: "b",
 	})
 }

@@ -47,10 +47,8 @@ func (t *Transactor) recover(ctx context.Context) error {
 		log.Warn("the journal is another machine's, from which this one was cloned: it is put away")
 	case entry.Boot != t.Boot:
 		log.Info("the node was restarted in the middle of a transaction: its record is put back")
-		for _, former := range entry.Cards {
-			if err := t.Record.Restore(former.MAC, entry.Record); err != nil {
-				return fmt.Errorf("put back the record of %s: %w", former.MAC, err)
-			}
+		if err := t.followBoot(ctx, *entry); err != nil {
+			return err
 		}
 	default:
 		log.Warn("a transaction was left in the middle: rolling back")
@@ -60,6 +58,24 @@ func (t *Transactor) recover(ctx context.Context) error {
 		log.Info("rolled back")
 	}
 	return t.Journal.End()
+}
+
+// followBoot makes the record of the cards of an entry what the kernel was made by the boot since: what it was, but for those that
+// were persisted anew before, which stay multinic's as they are.
+func (t *Transactor) followBoot(ctx context.Context, entry Entry) error {
+	kernel, err := t.Kernel.Read(ctx)
+	if err != nil {
+		return fmt.Errorf("read what the kernel has: %w", err)
+	}
+	for _, former := range entry.Cards {
+		if kernel.Persisted != nil && !former.IsPersistedStill(kernel) {
+			continue
+		}
+		if err := t.Record.Restore(former.MAC, entry.Record); err != nil {
+			return fmt.Errorf("put back the record of %s: %w", former.MAC, err)
+		}
+	}
+	return nil
 }
 
 // putBack makes the cards of an entry what they were, in the kernel and then in the record.
@@ -90,10 +106,12 @@ func (t *Transactor) putBack(ctx context.Context, entry Entry) error {
 			t.Log.Warn("what somebody else had put on a card cannot be put back, and is given up", zap.Strings("mac", macs), zap.Error(err))
 			break
 		}
-		refused = nil
+		refused = t.keep(ctx, left)
 		for _, change := range left {
 			// What fails now may be possible in the next pass, once something else is back.
-			refused = errors.Join(refused, t.Kernel.Apply(change))
+			if !plan.IsPersistence(change) {
+				refused = errors.Join(refused, t.Kernel.Apply(change))
+			}
 		}
 	}
 	for _, mac := range macs {

@@ -76,6 +76,17 @@ type Prober interface {
 	InUse(ctx context.Context, wanted []Wanted, own []string) ([]string, error)
 }
 
+// Persister has what outlives a boot, where anything does; see package netplan. Kernel then reads what it has.
+type Persister interface {
+	// Check says, for each of configs, why it could not be persisted, or nil. It changes nothing.
+	Check(ctx context.Context, configs []plan.Config) []error
+	// Persist has the next boot make of NICs what configs say, and know nothing of those that are forgotten, and proves it. Each NIC
+	// is changed at once or not at all. What is so already is no error.
+	Persist(ctx context.Context, configs []plan.Config, forget []string) error
+	// Sweep removes what was kept of what was persisted before.
+	Sweep() error
+}
+
 // Guard watches over the node's own network.
 type Guard interface {
 	// Begin looks at it before anything is changed, and returns what says afterwards whether it is still as it was: an error
@@ -88,6 +99,7 @@ type Config struct {
 	Kernel  Kernel
 	Record  Record
 	Journal Keeper
+	Files   Persister
 	Prober  Prober
 	Guard   Guard
 	Log     *zap.Logger
@@ -147,6 +159,8 @@ type run struct {
 	probed map[Wanted]bool
 	failed Failures
 	kernel plan.Kernel
+	// persists are the changes of what outlives a boot, by the MACs of the cards: they come when all else is proved.
+	persists map[string]step
 }
 
 // transact works through one transaction. What ctx ends is only what was not begun.
@@ -181,6 +195,7 @@ func (t *Transactor) transact(ctx context.Context, g goal) Failures {
 		r.failAll(left.steps, Failure{Kind: Guarded, Err: err})
 	} else {
 		r.claimAll(left.steps)
+		r.check(ctx, left.steps)
 		r.make(ctx, left)
 	}
 	r.finish(ctx, after)
@@ -238,7 +253,7 @@ func (r *run) was(mac string) record.Was {
 
 // make changes the cards until nothing is left to change, or too often.
 func (r *run) make(ctx context.Context, left remainder) {
-	steps, shared := left.steps, left.shared
+	steps, shared := r.divide(left.steps), left.shared
 	for range passes {
 		for _, mac := range slices.Clone(r.alive) {
 			prepare, _ := split(steps[mac])
@@ -259,7 +274,7 @@ func (r *run) make(ctx context.Context, left remainder) {
 		}
 		r.kernel = kernel
 		left = r.left(kernel, record.Claims(r.Record.Cards()))
-		steps, shared = left.steps, left.shared
+		steps, shared = r.divide(left.steps), left.shared
 		for key, f := range left.blocked {
 			r.fail(key.MAC, key, f)
 		}
@@ -396,6 +411,9 @@ func (r *run) finish(ctx context.Context, after func(context.Context) error) {
 			r.undo(ctx)
 		}
 	}
+	if len(r.alive) > 0 && r.persist(ctx) {
+		r.undo(ctx)
+	}
 	if r.unfinished {
 		return
 	}
@@ -409,6 +427,9 @@ func (r *run) finish(ctx context.Context, after func(context.Context) error) {
 		if err := r.proved(mac); err != nil {
 			r.failed[plan.Key{MAC: mac, VLAN: wholeCard}] = Failure{Kind: Persist, Err: err}
 		}
+	}
+	if len(r.persists) > 0 {
+		r.sweep()
 	}
 }
 

@@ -133,7 +133,7 @@ func (b *bench) restart() {
 	b.record, b.logs, b.meter = &failing{Record: opened, kernel: b.kernel}, logs, &meter{}
 	b.sets, b.reports = latest.New[work.Set](), latest.New[work.Report]()
 	transactions := transaction.New(transaction.Config{
-		Kernel: b.kernel, Record: b.record, Journal: transaction.OpenJournal(b.dir), Prober: b, Guard: b, Log: zap.New(core), Machine: "m", Boot: "b",
+		Kernel: b.kernel, Record: b.record, Journal: transaction.OpenJournal(b.dir), Files: transaction.Volatile{}, Prober: b, Guard: b, Log: zap.New(core), Machine: "m", Boot: "b",
 	})
 	chance := func() float64 { return 0 }
 	if b.chance != nil {

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"multinic.dev/executor/internal/config"
+	"multinic.dev/executor/internal/link"
+	"multinic.dev/executor/internal/netplan"
+	"multinic.dev/executor/internal/plan"
+	"multinic.dev/executor/internal/transaction"
+	"multinic.dev/executor/internal/worker"
+)
+
+// backend is the kernel, with what outlives a boot of the host.
+type backend struct {
+	// name is the backend's, as --backend has it.
+	name   string
+	kernel backendKernel
+	files  transaction.Persister
+}
+
+// backendKernel is the kernel as the worker and its transactions ask it.
+type backendKernel interface {
+	worker.Kernel
+	transaction.Kernel
+}
+
+// backendOf finds the backend that the settings ask for.
+func backendOf(settings *config.Config, kernel *link.Kernel) (backend, error) {
+	none := backend{name: config.Netlink, kernel: kernel, files: transaction.Volatile{}}
+	if settings.Backend == config.Netlink {
+		return none, nil
+	}
+	host, err := netplan.Open(settings.HostRoot)
+	switch {
+	case err == nil:
+		return backend{name: config.Netplan, kernel: persisting{kernel, host}, files: host}, nil
+	case !errors.Is(err, netplan.ErrNone):
+		return backend{}, err
+	case settings.Backend == config.Netplan:
+		return backend{}, fmt.Errorf("--backend (BACKEND) is netplan, and --host-root (HOST_ROOT) is %q: %w", settings.HostRoot, err)
+	case settings.Command != config.Run:
+		return none, nil // What only Netplan could have kept is not kept by anything.
+	}
+
+	return backend{}, fmt.Errorf("--backend (BACKEND) is auto, and --host-root (HOST_ROOT) is %q: %w; or write netlink, with which nothing lasts "+
+		"through a boot until the executor starts", settings.HostRoot, err)
+}
+
+// persisting is a kernel with what the next boot makes of it.
+type persisting struct {
+	*link.Kernel
+
+	host *netplan.Host
+}
+
+// Read reads both.
+func (p persisting) Read(ctx context.Context) (plan.Kernel, error) {
+	kernel, err := p.Kernel.Read(ctx)
+	if err != nil {
+		return plan.Kernel{}, err
+	}
+	kernel.Persisted, err = p.host.Read()
+
+	return kernel, err
+}

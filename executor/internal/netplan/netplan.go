@@ -1,0 +1,100 @@
+// Package netplan keeps, on a host that runs Netplan, what the next boot makes of multinic's NICs.
+//
+// What is kept of a NIC is one folder, /etc/multinic/NIC.SUFFIX, with all of its files; see package render. The symbolic link
+// /etc/multinic/NIC names the folder that counts, and where netplan, networkd and systemd-sysctl look, there are links that lead
+// through it. So one rename changes all of a NIC's files at once, with its VLANs: a power cut leaves the old ones or the new
+// ones.
+package netplan
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	securejoin "github.com/cyphar/filepath-securejoin"
+)
+
+const (
+	// folder has the folders of the NICs, below the host's root.
+	folder = "etc/multinic"
+	// runtime is where what networkd reads is generated, and volatile where netplan is tried; both are gone after a boot.
+	runtime  = "run/systemd/network"
+	volatile = "run/multinic"
+	// configName is the file of a NIC's folder that says what it was made from.
+	configName = "config.json"
+	// patience is how long netplan's generator may take. It takes a fortieth of a second, and emulated machines two.
+	patience = 30 * time.Second
+)
+
+// generators are where netplan's generator is, by the age of its version: the newest first. It is what the command `netplan
+// generate` runs, and what runs at boot.
+func generators() []string {
+	return []string{"usr/libexec/netplan/generate", "usr/lib/netplan/generate"}
+}
+
+// Host is the host's Netplan. Not safe for concurrent use: it belongs to the one goroutine that configures the node.
+type Host struct {
+	// root is the host's root directory, and generator the program, below it.
+	root, generator string
+	patience        time.Duration
+	// group owns what netplan generates; networkd could not read it otherwise.
+	group int
+	// before is called before each effect on the host's disk, with what it is; tests count them.
+	before func(effect string)
+}
+
+// ErrNone says that a host does not run Netplan.
+var ErrNone = errors.New("the host has no Netplan")
+
+// Open finds the Netplan of a host; root is its root directory. It changes nothing. Errors: ErrNone, with what was looked for.
+func Open(root string) (*Host, error) {
+	if _, err := os.Stat(filepath.Join(root, "etc/netplan")); err != nil {
+		return nil, fmt.Errorf("%w: there is no folder /etc/netplan", ErrNone)
+	}
+	for _, generator := range generators() {
+		if info, err := os.Stat(filepath.Join(root, generator)); err == nil && info.Mode().IsRegular() {
+			group, err := groupID(root, "systemd-network")
+			if err != nil {
+				return nil, err
+			}
+			return &Host{root: root, generator: "/" + generator, patience: patience, group: group, before: func(string) {}}, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: there is no generator /%s: install netplan.io", ErrNone, strings.Join(generators(), " or /"))
+}
+
+// groupID is the id of a group of the host's, or root's where there is none.
+func groupID(root, name string) (int, error) {
+	data, err := os.ReadFile(filepath.Join(root, "etc/group"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("find the group of networkd: %w", err)
+	}
+	for line := range strings.Lines(string(data)) {
+		var id int
+		fields := strings.Split(strings.TrimSpace(line), ":")
+		if len(fields) < 3 || fields[0] != name {
+			continue
+		}
+		if _, err := fmt.Sscan(fields[2], &id); err == nil {
+			return id, nil
+		}
+	}
+	return 0, nil
+}
+
+// at is a path of the host's as this process sees it. Links of the host's on the way there lead to where they do for the host;
+// what the path itself ends in is not followed.
+func (h *Host) at(path string) string {
+	dir, err := securejoin.SecureJoin(h.root, filepath.Dir(path))
+	if err != nil {
+		return filepath.Join(h.root, path) // Opening it says what is wrong.
+	}
+	return filepath.Join(dir, filepath.Base(path))
+}

@@ -1,0 +1,341 @@
+package netplan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"multinic.dev/executor/internal/durable"
+	"multinic.dev/executor/internal/netplan/render"
+	"multinic.dev/executor/internal/plan"
+)
+
+// Check tries what the next boot would make of configurations, with the host's own netplan and the host's other files, and
+// changes nothing. It returns, for each, why it cannot be persisted, or nil.
+func (h *Host) Check(ctx context.Context, configs []plan.Config) []error {
+	failed := make([]error, len(configs))
+	without := map[string]string{}
+	for number := range plan.Interfaces {
+		without[render.YAMLPath(number)] = ""
+	}
+	before, err := h.generate(ctx, without)
+	if err != nil {
+		return all(failed, fmt.Errorf("netplan refuses the host's other files, without multinic's: %w: set them right first", err))
+	}
+	for i, config := range configs {
+		failed[i] = h.claim(config)
+	}
+	if err := h.try(ctx, before, configs, failed); err != nil {
+		// One of them must be to blame: each alone.
+		for i, config := range configs {
+			if failed[i] == nil {
+				alone := make([]error, 1)
+				failed[i] = errors.Join(h.try(ctx, before, []plan.Config{config}, alone), alone[0])
+			}
+		}
+	}
+	return failed
+}
+
+// try generates what the next boot would make of configurations that have not failed, and checks it.
+func (h *Host) try(ctx context.Context, before output, configs []plan.Config, failed []error) error {
+	instead := map[string]string{}
+	for i, config := range configs {
+		if failed[i] == nil {
+			number, _ := plan.Number(config.NIC)
+			instead[render.YAMLPath(number)] = render.Files(config)["netplan.yaml"]
+		}
+	}
+	after, err := h.generate(ctx, instead)
+	if err != nil {
+		return fmt.Errorf("netplan refuses it: %w", err)
+	}
+	for i, config := range configs {
+		if failed[i] == nil {
+			failed[i] = render.Check(config, after.inRuntime())
+		}
+	}
+	if path := firstForeignDifference(before, after); path != "" {
+		return fmt.Errorf("netplan would make another /%s of the host's other files", path)
+	}
+	return nil
+}
+
+// inRuntime are the files for networkd, by their names.
+func (o output) inRuntime() map[string]string {
+	files := map[string]string{}
+	for path, text := range o {
+		if dir, name := filepath.Split(path); filepath.Clean(dir) == runtime {
+			files[name] = text
+		}
+	}
+	return files
+}
+
+// firstForeignDifference is the first path, but for multinic's, in which two outputs differ; empty: there is none.
+func firstForeignDifference(before, after output) string {
+	paths := maps.Clone(before)
+	maps.Copy(paths, after)
+	for _, path := range slices.Sorted(maps.Keys(paths)) {
+		if !isOurs(filepath.Base(path)) && before[path] != after[path] {
+			return path
+		}
+	}
+	return ""
+}
+
+// isOurs says whether a generated file is of one of multinic's interfaces.
+func isOurs(name string) bool {
+	interfaceName, generated := strings.CutPrefix(name, render.Generated(""))
+	return generated && plan.IsOurName(strings.TrimSuffix(interfaceName, filepath.Ext(name)))
+}
+
+// claim says why a NIC cannot be persisted where somebody else's files are.
+func (h *Host) claim(config plan.Config) error {
+	for path := range render.Links(config) {
+		info, err := os.Lstat(h.at(path))
+		if err != nil {
+			if err := ignoreMissing(err); err != nil {
+				return err
+			}
+			continue
+		}
+		target, _ := os.Readlink(h.at(path))
+		if info.Mode().Type() != os.ModeSymlink || !strings.HasPrefix(target, h.target(path, config.NIC, "")+"/") {
+			return fmt.Errorf("/%s is there already and is not multinic's: move it away", path)
+		}
+	}
+	return nil
+}
+
+func all(failed []error, err error) []error {
+	for i := range failed {
+		failed[i] = err
+	}
+	return failed
+}
+
+// Persist has the next boot make of NICs what configurations say, and know nothing of those that are forgotten; then it proves
+// that by the host's netplan. A NIC is changed at once, with all of its files, or not at all; what it was is kept until it is
+// persisted once more. What is so already is no error. When it returns nil, all of it survives a power cut.
+func (h *Host) Persist(ctx context.Context, configs []plan.Config, forget []string) error {
+	// All that needs room on the disk comes first.
+	folders := make([]string, len(configs))
+	for i, config := range configs {
+		if err := h.claim(config); err != nil {
+			return err
+		}
+		var err error
+		if folders[i], err = h.prepare(config); err != nil {
+			return fmt.Errorf("persist %s: %w", config.NIC, err)
+		}
+	}
+	for _, nic := range forget {
+		if err := h.forget(nic); err != nil {
+			return fmt.Errorf("persist nothing of %s: %w", nic, err)
+		}
+	}
+	for i, config := range configs {
+		if err := h.turnOver(config, folders[i]); err != nil {
+			return fmt.Errorf("persist %s: %w", config.NIC, err)
+		}
+	}
+	out, err := h.generate(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("netplan refuses what was persisted: %w", err)
+	}
+	files := out.inRuntime()
+	for _, config := range configs {
+		if err := render.Check(config, files); err != nil {
+			return err
+		}
+	}
+	return h.install(files)
+}
+
+// prepare has a folder for a NIC that has all of its files and does not count yet, and returns its name: one that is there
+// already, or a new one.
+func (h *Host) prepare(config plan.Config) (string, error) {
+	files, err := filesOf(config)
+	if err != nil {
+		return "", err
+	}
+	folders, err := h.foldersOf(config.NIC)
+	if err != nil {
+		return "", err
+	}
+	current, _ := os.Readlink(h.at(filepath.Join(folder, config.NIC)))
+	chosen := ""
+	for _, name := range folders {
+		intact, err := holds(h.at(filepath.Join(folder, name)), files)
+		switch {
+		case err != nil:
+			return "", err
+		case intact && chosen == "":
+			chosen = name
+		case name != current:
+			h.before("remove " + name)
+			if err := os.RemoveAll(h.at(filepath.Join(folder, name))); err != nil {
+				return "", fmt.Errorf("remove what %s was long ago: %w", config.NIC, err)
+			}
+		}
+	}
+	if chosen != "" {
+		return chosen, nil
+	}
+	for _, dir := range []string{folder, "etc/sysctl.d", "etc/systemd/network"} {
+		h.before("make " + dir)
+		if err := durable.Folder(h.at(dir)); err != nil {
+			return "", err
+		}
+	}
+	h.before("make a folder for " + config.NIC)
+	return durable.Tree(h.at(folder), config.NIC+".", files)
+}
+
+// foldersOf are the names of the folders of a NIC.
+func (h *Host) foldersOf(nic string) ([]string, error) {
+	paths, err := filepath.Glob(filepath.Join(h.at(folder), nic+".*"))
+	if err != nil {
+		return nil, fmt.Errorf("find the folders of %s: %w", nic, err)
+	}
+	names := make([]string, len(paths))
+	for i, path := range paths {
+		names[i] = filepath.Base(path)
+	}
+	return names, nil
+}
+
+// turnOver makes a NIC's folder the one that counts.
+func (h *Host) turnOver(config plan.Config, fresh string) error {
+	// Links into the folder that counts lead nowhere while that has nothing of the kind, and the YAML is the last: without it
+	// netplan generates nothing that the others could add to.
+	number, _ := plan.Number(config.NIC)
+	yaml := render.YAMLPath(number)
+	links := render.Links(config)
+	for _, path := range slices.Sorted(maps.Keys(links)) {
+		if path != yaml {
+			if err := h.link(h.target(path, config.NIC, links[path]), path); err != nil {
+				return err
+			}
+		}
+	}
+	if err := h.link(fresh, filepath.Join(folder, config.NIC)); err != nil {
+		return err
+	}
+	if err := h.link(h.target(yaml, config.NIC, links[yaml]), yaml); err != nil {
+		return err
+	}
+	found, err := h.linksTo(config.NIC)
+	if err != nil {
+		return err
+	}
+	for _, path := range found {
+		if _, wanted := links[path]; !wanted {
+			if err := h.remove(path); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// forget takes all that counts of a NIC away: first what netplan reads, without which the rest means nothing. Its folders are
+// left for whoever wants them back.
+func (h *Host) forget(nic string) error {
+	number, _ := plan.Number(nic)
+	links, err := h.linksTo(nic)
+	if err != nil {
+		return err
+	}
+	if yaml := render.YAMLPath(number); slices.Contains(links, yaml) {
+		if err := h.remove(yaml); err != nil {
+			return err
+		}
+	}
+	if err := h.remove(filepath.Join(folder, nic)); err != nil {
+		return err
+	}
+	for _, path := range links {
+		if err := h.remove(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Sweep removes what does not count any more, now that nobody can want it back: the folders of NICs that are forgotten, and those
+// of replaced versions.
+func (h *Host) Sweep() error {
+	for number := range plan.Interfaces {
+		nic := fmt.Sprintf("multinic%d", number)
+		current, _ := os.Readlink(h.at(filepath.Join(folder, nic)))
+		folders, err := h.foldersOf(nic)
+		if err != nil {
+			return err
+		}
+		for _, name := range folders {
+			if name == current {
+				continue
+			}
+			h.before("remove " + name)
+			if err := os.RemoveAll(h.at(filepath.Join(folder, name))); err != nil {
+				return fmt.Errorf("remove what %s was: %w", nic, err)
+			}
+		}
+	}
+	if err := os.Remove(h.at(folder)); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTEMPTY) {
+		return fmt.Errorf("remove the folder of all that is persisted: %w", err)
+	}
+	return nil
+}
+
+// link makes a link of the host's, in the place of one that is there.
+func (h *Host) link(target, path string) error {
+	h.before("link " + path)
+	return durable.Link(target, h.at(path))
+}
+
+func (h *Host) remove(path string) error {
+	h.before("remove " + path)
+	return durable.Remove(h.at(path))
+}
+
+// install puts what netplan generates for multinic's NICs where it would put it at the next boot, for udev, and for networkd when it
+// starts again. Nobody is told: what is foreign there is not touched.
+func (h *Host) install(files map[string]string) error {
+	dir := h.at(runtime)
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // as netplan makes it
+		return fmt.Errorf("install what netplan generates: %w", err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("install what netplan generates: %w", err)
+	}
+	for _, entry := range entries {
+		if _, wanted := files[entry.Name()]; !wanted && isOurs(entry.Name()) {
+			h.before("remove " + entry.Name())
+			if err := os.Remove(filepath.Join(dir, entry.Name())); err != nil {
+				return fmt.Errorf("install what netplan generates: %w", err)
+			}
+		}
+	}
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if is, err := os.ReadFile(path); !isOurs(name) || err == nil && string(is) == text {
+			continue
+		}
+		h.before("install " + name)
+		if err := durable.WriteShared(path, []byte(text), h.group); err != nil {
+			return fmt.Errorf("install what netplan generates: %w", err)
+		}
+	}
+	return nil
+}
