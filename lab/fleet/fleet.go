@@ -18,6 +18,7 @@ import (
 
 	"multinic.dev/lab/program"
 	multinicv1 "multinic.dev/proto/multinic/v1"
+	"multinic.dev/testbed/container"
 	"multinic.dev/testbed/mariadb"
 	"multinic.dev/testbed/node"
 )
@@ -158,6 +159,8 @@ type Node struct {
 	*node.Node
 
 	fleet *Fleet
+	// host is the container that the node is; nil: it is a network namespace alone.
+	host *container.Container
 	// Executor is the process; nil before StartExecutor.
 	Executor *program.Process
 }
@@ -171,18 +174,42 @@ func (f *Fleet) AddNode(name string) *Node {
 	return n
 }
 
+// AddHost makes a container a node, with a network manager and a disk of its own. Its executor runs beside it, in its network, as a
+// DaemonSet's does.
+func (f *Fleet) AddHost(c *container.Container) *Node {
+	n := &Node{Node: c.Node, fleet: f, host: c}
+	f.nodes = append(f.nodes, n)
+
+	return n
+}
+
 // Nodes are the nodes, in the order in which they were added. They are not to be changed.
 func (f *Fleet) Nodes() []*Node { return f.nodes }
 
 // StateDir is the folder of the node's executor.
-func (n *Node) StateDir() string { return filepath.Join(n.fleet.dir, n.Name()) }
+func (n *Node) StateDir() string {
+	if n.host != nil {
+		return n.host.Path("/var/lib/multinic")
+	}
+
+	return filepath.Join(n.fleet.dir, n.Name())
+}
+
+// backend are the arguments by which an executor knows what keeps the node's configuration.
+func (n *Node) backend() []string {
+	if n.host != nil {
+		return []string{"--host-root=" + n.host.Live()}
+	}
+
+	return []string{"--backend=netlink"}
+}
 
 // StartExecutor starts the node's executor, with further arguments.
 func (n *Node) StartExecutor(arguments ...string) {
 	n.fleet.t.Helper()
-	all := append([]string{
-		"--identity=insecure", "--dispatcher=unix:" + n.fleet.Socket(), "--node-name=" + n.Name(), "--backend=netlink", "--state-dir=" + n.StateDir(),
-	}, arguments...)
+	all := slices.Concat([]string{
+		"--identity=insecure", "--dispatcher=unix:" + n.fleet.Socket(), "--node-name=" + n.Name(), "--state-dir=" + n.StateDir(),
+	}, n.backend(), arguments)
 	n.Executor = n.fleet.start("executor of "+n.Name(), n.Command(context.Background(), n.fleet.programs.Executor, all...))
 }
 
@@ -191,7 +218,7 @@ func (n *Node) Local(command string) (string, error) { return n.LocalIn(n.StateD
 
 // LocalIn is Local with another state directory.
 func (n *Node) LocalIn(dir, command string) (string, error) {
-	out, err := n.Command(context.Background(), n.fleet.programs.Executor, command, "--state-dir="+dir).CombinedOutput()
+	out, err := n.Command(context.Background(), n.fleet.programs.Executor, append([]string{command, "--state-dir=" + dir}, n.backend()...)...).CombinedOutput()
 
 	return string(out), err
 }

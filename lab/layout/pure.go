@@ -15,7 +15,7 @@ import (
 // to a file by it.
 var pureImports = []string{ //nolint:gochecknoglobals // a constant list; Go has none
 	"bytes", "cmp", "crypto/sha256", "encoding/base64", "encoding/binary", "encoding/hex", "errors", "fmt", "iter", "maps", "math", "math/bits",
-	"net/netip", "slices", "sort", "strconv", "strings", "time", "unicode", "unicode/utf8",
+	"net/netip", "path", "slices", "sort", "strconv", "strings", "time", "unicode", "unicode/utf8",
 }
 
 // clock are the functions of package time that read or await a clock. A pure room may speak of times and durations;

@@ -19,6 +19,7 @@ func TestPureRooms(t *testing.T) {
 		{"dispatcher", "multinic.dev/dispatcher/internal/inventory", []string{"multinic.dev/dispatcher/internal/row"}},
 		{"executor", "multinic.dev/executor/internal/plan", nil},
 		{"executor", "multinic.dev/executor/internal/underlay", []string{"multinic.dev/executor/internal/plan"}},
+		{"executor", "multinic.dev/executor/internal/netplan/render", []string{"multinic.dev/executor/internal/plan"}},
 		{"executor", "multinic.dev/executor/internal/work", []string{"multinic.dev/executor/internal/plan", "multinic.dev/proto/multinic/v1"}},
 	} {
 		t.Run(room.pattern, func(t *testing.T) {

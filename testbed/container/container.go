@@ -11,6 +11,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -84,6 +85,17 @@ func Boot(tb testing.TB, release debian.Release, name string) *Container {
 
 // Root is the folder of the machine in which the container's files are, whether it runs or not.
 func (c *Container) Root() string { return filepath.Join(c.folder, "root") }
+
+// Live is the container's root as it sees it while it runs, with all that is mounted in it, such as /run.
+func (c *Container) Live() string {
+	c.t.Helper()
+	m := c.machine()
+	if m == nil {
+		c.t.Fatalf("the container %s does not run", c.Name())
+		return ""
+	}
+	return fmt.Sprintf("/proc/%d/root", m.leader.Load())
+}
 
 // Path is where the machine has a file of the container's.
 func (c *Container) Path(file string) string { return filepath.Join(c.Root(), file) }
