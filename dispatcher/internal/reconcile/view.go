@@ -132,6 +132,10 @@ func (n *node) matches(filter *multinicv1.NodeFilter) bool {
 		(filter == nil || filter.Settled == nil || filter.GetSettled() == n.Settled())
 }
 
+// mostShown is how many rows are shown of a node, those with the lowest ids: more than any node has work for, but a table may have
+// any number that belong to none.
+const mostShown = 1000
+
 // view is the node as operators see it.
 func (r *Reconciler) view(n *node) *multinicv1.Node {
 	// A table may hold names that are no text; they are shown as far as they are.
@@ -143,6 +147,9 @@ func (r *Reconciler) view(n *node) *multinicv1.Node {
 	}
 	rows := n.Rows()
 	for i, verdict := range n.Verdicts() {
+		if i == mostShown {
+			break
+		}
 		row := &multinicv1.NodeRow{
 			Id: verdict.Row, NetplanSuccess: rows[i].Committed, Verdict: outcomes(verdict.Outcome), Message: verdict.Message,
 		}

@@ -437,7 +437,7 @@ type Node struct {
 	Facts *NodeFacts `protobuf:"bytes,3,opt,name=facts,proto3" json:"facts,omitempty"`
 	// The interfaces that the node should have or says it has, ordered by key.
 	Interfaces []*NodeInterface `protobuf:"bytes,4,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
-	// The node's rows, ordered by id.
+	// The node's rows, ordered by id: the first 1,000.
 	Rows          []*NodeRow `protobuf:"bytes,5,rep,name=rows,proto3" json:"rows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
