@@ -116,6 +116,7 @@ func TestAHostAnswersForTheAddressesThatItOwns(t *testing.T) {
 		t.Error("an address that nobody owns answers")
 	}
 	host.Own("192.0.2.77/32")
+	n.IP("neighbour", "flush", "all") // Or what is asked for already is waited for.
 	if !answered() {
 		t.Error("an address that the host owns does not answer")
 	}
