@@ -18,6 +18,7 @@ import (
 // two; of those in which this process may not look it knows nothing. It must be called in the namespace that was opened.
 func (k *Kernel) Elsewhere(ctx context.Context) (map[int][]string, error) {
 	found := map[int][]string{}
+	self := numberless
 	others, err := whole(k.namespaces)
 	if err != nil {
 		return nil, fmt.Errorf("read which namespaces there are: %w", err)
@@ -33,15 +34,17 @@ func (k *Kernel) Elsewhere(ctx context.Context) (map[int][]string, error) {
 		case err != nil:
 			return nil, fmt.Errorf("read the links of the namespace with number %d: %w", other, err)
 		}
-		// Only now the kernel surely has a number for this namespace as well.
-		self, err := k.ownNumber()
-		if err != nil {
-			return nil, err
+		// It may be that the kernel gave this namespace a number only now, to say where a link stands. It keeps it.
+		if self == numberless {
+			if self, err = k.ownNumber(); err != nil {
+				return nil, err
+			}
 		}
 		for _, one := range links {
 			attributes := one.Attrs()
 			isPair := slices.Contains([]string{"veth", "netkit"}, one.Type())
-			if other != self && attributes.NetNsID == self && attributes.ParentIndex != 0 && !isPair {
+			isHere := self != numberless && attributes.NetNsID == self
+			if other != self && isHere && attributes.ParentIndex != 0 && !isPair {
 				found[attributes.ParentIndex] = append(found[attributes.ParentIndex], attributes.Name)
 			}
 		}

@@ -45,3 +45,20 @@ func TestWhatStandsOnALinkIsFoundInOtherNamespaces(t *testing.T) {
 		t.Errorf("with another in a namespace of its own: %s, want %s", got, want)
 	}
 }
+
+// TestWhatStandsOnLinksOfAnotherNamespaceIsNoneOfOurs has a namespace that has a number here, and knows nothing of this one.
+func TestWhatStandsOnLinksOfAnotherNamespaceIsNoneOfOurs(t *testing.T) {
+	n, other := node.New(t, "node"), node.New(t, "other")
+	n.IP("link", "add", "passing", "type", "veth", "peer", "name", "pair")
+	n.IP("link", "set", "passing", "netns", other.Name())
+	n.IP("link", "set", "pair", "netns", other.Name())
+	other.AddMACVLAN("inner", "passing", "bridge")
+	e := newExecutor(t, n)
+	found := map[int][]string{}
+	if err := n.Do(func() (err error) { found, err = e.kernel.Elsewhere(t.Context()); return err }); err != nil {
+		t.Fatal(err)
+	}
+	if len(found) > 0 {
+		t.Errorf("on links of ours stand %v", found)
+	}
+}
