@@ -150,10 +150,10 @@ type Fleet struct {
 	Rows int
 }
 
-// Add counts a node with so many interfaces; with a negative number, it does no more.
-func (f *Fleet) Add(interfaces, sign int) {
-	f.Interfaces += sign * interfaces
-	f.Counted += sign * min(interfaces, guardFew)
+// Count counts a node for so many interfaces, in the place of those that it was counted for before.
+func (f *Fleet) Count(before, interfaces int) {
+	f.Interfaces += interfaces - before
+	f.Counted += min(interfaces, guardFew) - min(before, guardFew)
 }
 
 // Look judges what is wanted now, and says whether it holds other things than before.

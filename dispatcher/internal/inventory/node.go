@@ -276,7 +276,7 @@ func (n *Node) disproves(i int) bool {
 	case Ambiguous:
 		return false // Nothing is known of it.
 	case Accepted:
-		if n.reported && n.isHeld(verdict.Key) || n.DisplacedTo(verdict.Key) != "" {
+		if n.standsOtherwise(verdict.Key) {
 			return true
 		}
 		sent, isSent := n.sent[verdict.Key]
@@ -286,6 +286,12 @@ func (n *Node) disproves(i int) bool {
 	}
 
 	return false
+}
+
+// standsOtherwise says whether what the rows ask for under a key is known not to be so without anybody having been told of it: it is held
+// back, and the session's report says that the interface stands otherwise, or the node is not there, and another has the NIC.
+func (n *Node) standsOtherwise(key Key) bool {
+	return n.reported && n.isHeld(key) || n.DisplacedTo(key) != ""
 }
 
 // asksFor says whether the rows ask for a revision under a key.
@@ -299,9 +305,8 @@ func (n *Node) Undecided() bool {
 		return true
 	}
 	for i, r := range n.rows {
-		outcome, key := n.verdicts[i].Outcome, n.verdicts[i].Key
-		isOtherwise := n.reported && n.isHeld(key) || n.DisplacedTo(key) != ""
-		if r.Committed && (outcome == Refused || outcome == Conflict || outcome == Accepted && isOtherwise) {
+		outcome := n.verdicts[i].Outcome
+		if r.Committed && (outcome == Refused || outcome == Conflict || outcome == Accepted && n.standsOtherwise(n.verdicts[i].Key)) {
 			return true
 		}
 	}

@@ -87,9 +87,8 @@ func (r *Reconciler) ruleFor(n *node) inventory.Rule {
 // gather counts what a node has and asks for, and has the guard know what would disturb it. It sends nothing.
 func (r *Reconciler) gather(n *node) {
 	r.claims.set(n, n.Items())
-	r.fleet.Add(n.taken, -1)
+	r.fleet.Count(n.taken, len(n.Taken()))
 	n.taken = len(n.Taken())
-	r.fleet.Add(n.taken, 1)
 	if r.health.Read {
 		r.lookForStrays(n)
 		r.guard.Want(n.name, n.Review(r.now()))

@@ -230,10 +230,7 @@ func (r *Reconciler) know(n *node) []*node {
 // unknow takes note that a node is forgotten, and returns the nodes that this concerns.
 func (r *Reconciler) unknow(n *node) []*node {
 	r.claims.set(n, nil)
-	for key := range n.spoken {
-		drop(r.speakers, key, n)
-	}
-	n.spoken = nil
+	r.hush(n)
 	for key, other := range n.strays {
 		other.Displace(key, "")
 	}

@@ -195,7 +195,7 @@ func (r *Reconciler) forget(n *node) {
 		delete(r.waiting, n.name)
 		delete(r.unheard, n)
 		r.guard.Want(n.name, nil)
-		r.fleet.Add(n.taken, -1)
+		r.fleet.Count(n.taken, 0)
 		// What fitted it among others may now fit one alone.
 		for _, one := range r.unknow(n) {
 			r.gather(one)

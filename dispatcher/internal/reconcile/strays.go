@@ -14,10 +14,7 @@ import (
 
 // speak takes note of the keys that a node's rows speak of, as long as it has never connected.
 func (r *Reconciler) speak(n *node) {
-	for key := range n.spoken {
-		drop(r.speakers, key, n)
-	}
-	n.spoken = nil
+	r.hush(n)
 	if n.isKnown {
 		return
 	}
@@ -25,6 +22,14 @@ func (r *Reconciler) speak(n *node) {
 	for key := range n.spoken {
 		put(r.speakers, key, n)
 	}
+}
+
+// hush forgets the keys that a node's rows speak of.
+func (r *Reconciler) hush(n *node) {
+	for key := range n.spoken {
+		drop(r.speakers, key, n)
+	}
+	n.spoken = nil
 }
 
 // lookForStrays finds the strays of what a node has.

@@ -50,7 +50,7 @@ func (h *Host) try(ctx context.Context, before output, configs []plan.Config, fa
 	for i, config := range configs {
 		if failed[i] == nil {
 			number, _ := plan.Number(config.NIC)
-			instead[render.YAMLPath(number)] = render.Files(config)["netplan.yaml"]
+			instead[render.YAMLPath(number)] = render.Files(config)[render.YAMLName]
 		}
 	}
 	after, err := h.generate(ctx, instead)

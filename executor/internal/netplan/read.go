@@ -36,7 +36,7 @@ func (h *Host) read(number int) (plan.Config, bool, error) {
 		return plan.Config{}, false, ignoreMissing(err)
 	}
 	// What is no link is somebody else's, as is one that leads elsewhere; see claim.
-	if target, _ := os.Readlink(yaml); target != h.target(render.YAMLPath(number), spoiled.NIC, "netplan.yaml") {
+	if target, _ := os.Readlink(yaml); target != h.target(render.YAMLPath(number), spoiled.NIC, render.YAMLName) {
 		return spoiled, true, nil
 	}
 	current := h.at(filepath.Join(folder, spoiled.NIC))

@@ -201,14 +201,15 @@ func (d *decider) rules(spec Spec, decision *Decision, at place) (missing, stale
 			others = append(others, wantedRules(other.Item.Spec, place{n, other.Item.Key.VLAN})...)
 		}
 	}
+	isOwn := func(table int) bool { return table == at.table() }
 	return compareAs(wantedRules(spec, at), d.kernel.Rules, Rule.asOurs, func(r Rule) bool {
 		switch {
 		case r.Other, slices.Contains(others, r.asOurs()):
 			return false
-		case r.Table == at.table():
+		case isOwn(r.Table):
 			return true
 		default:
-			return d.isMarked(r, at.table()) && isAnInterfaces(r.Preference) && !d.isOfAnother(r, decision, at)
+			return r.isMarked(d.kernel.Rules, isOwn) && isAnInterfaces(r.Preference) && !d.isOfAnother(r, decision, at)
 		}
 	})
 }
@@ -228,11 +229,11 @@ func (d *decider) isOfAnother(rule Rule, decision *Decision, at place) bool {
 	})
 }
 
-// isMarked says whether a rule has multinic's mark, or that of a network manager which has set it up together with one from the
-// same source into a table of multinic's.
-func (d *decider) isMarked(rule Rule, table int) bool {
-	return rule.Protocol == Protocol || rule.asOurs().Protocol == Protocol && slices.ContainsFunc(d.kernel.Rules, func(r Rule) bool {
-		return !r.Other && r.Table == table && r.From == rule.From
+// isMarked says whether a rule, which is one of all, has multinic's mark, or that of a network manager which has set it up together
+// with one from the same source into a table of some.
+func (r Rule) isMarked(all []Rule, isOne func(table int) bool) bool {
+	return r.Protocol == Protocol || r.asOurs().Protocol == Protocol && slices.ContainsFunc(all, func(other Rule) bool {
+		return !other.Other && isOne(other.Table) && other.From == r.From
 	})
 }
 

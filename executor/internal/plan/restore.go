@@ -87,10 +87,7 @@ func (f Former) addresses() []netip.Addr {
 func (f Former) rulesIn(kernel Kernel, from []netip.Addr) []Rule {
 	var rules []Rule
 	for _, rule := range kernel.Rules {
-		isMarked := rule.Protocol == Protocol || rule.asOurs().Protocol == Protocol && slices.ContainsFunc(kernel.Rules, func(r Rule) bool {
-			return !r.Other && f.isOwn(r.Table) && r.From == rule.From
-		})
-		isOurs := isMarked && isAnInterfaces(rule.Preference)
+		isOurs := rule.isMarked(kernel.Rules, f.isOwn) && isAnInterfaces(rule.Preference)
 		if !rule.Other && (f.isOwn(rule.Table) || isOurs && slices.Contains(from, fromAddress(rule))) && !slices.Contains(rules, rule) {
 			rules = append(rules, rule)
 		}

@@ -34,8 +34,9 @@ func (d *decider) sharedChanges() []Change {
 	case d.strangersNeedThem():
 		return nil
 	}
+	isShared := func(table int) bool { return table == SharedTable }
 	_, surplus := compareAs(wanted, d.kernel.Rules, Rule.asOurs, func(r Rule) bool {
-		return !r.Other && (r.Table == SharedTable || d.isMarked(r, SharedTable) && (r.Preference == prefMainUnbound || r.Preference == prefShared))
+		return !r.Other && (r.Table == SharedTable || r.isMarked(d.kernel.Rules, isShared) && (r.Preference == prefMainUnbound || r.Preference == prefShared))
 	})
 	return append(inOrder(wanted, d.kernel.Rules), d.removeRules(surplus)...)
 }

@@ -124,14 +124,15 @@ func (t *Transactor) Foresee(ctx context.Context, items []plan.Item, releases []
 	for _, release := range releases {
 		macs = append(macs, release.MAC)
 	}
+	claims := record.Claims(t.Record.Cards())
 	kernel, err := t.readWhole(ctx, macs)
-	if err == nil && plan.Takes(items, record.Claims(t.Record.Cards()), kernel) {
-		kernel.Elsewhere, err = t.Kernel.Elsewhere(ctx)
+	if err == nil {
+		err = lookElsewhere(ctx, t.Kernel, items, claims, &kernel)
 	}
 	if err != nil {
 		return plan.Foreseen{}, err
 	}
-	return plan.Foresee(items, releases, record.Claims(t.Record.Cards()), kernel), nil
+	return plan.Foresee(items, releases, claims, kernel), nil
 }
 
 // Release takes away what cards give up, in the kernel and then in the record. A card without its link is only forgotten. It

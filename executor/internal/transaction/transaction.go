@@ -32,19 +32,29 @@ type Kernel interface {
 }
 
 // Read reads what a kernel has, with what stands on its links elsewhere where items need that to be known.
-func Read(
-	ctx context.Context, kernel interface {
-		Read(ctx context.Context) (plan.Kernel, error)
-		Elsewhere(ctx context.Context) (map[int][]string, error)
-	}, items []plan.Item, claims plan.Claims,
-) (has plan.Kernel, err error) {
-	if has, err = kernel.Read(ctx); err == nil && plan.Takes(items, claims, has) {
-		has.Elsewhere, err = kernel.Elsewhere(ctx)
+func Read(ctx context.Context, kernel Reader, items []plan.Item, claims plan.Claims) (plan.Kernel, error) {
+	has, err := kernel.Read(ctx)
+	if err == nil {
+		err = lookElsewhere(ctx, kernel, items, claims, &has)
 	}
 	if err != nil {
 		return plan.Kernel{}, fmt.Errorf("read what the kernel has: %w", err)
 	}
 	return has, nil
+}
+
+// Reader is what Read asks of a kernel.
+type Reader interface {
+	Read(ctx context.Context) (plan.Kernel, error)
+	Elsewhere(ctx context.Context) (map[int][]string, error)
+}
+
+// lookElsewhere adds what stands on a kernel's links elsewhere to what was read of it, where items need that to be known.
+func lookElsewhere(ctx context.Context, kernel Reader, items []plan.Item, claims plan.Claims, has *plan.Kernel) (err error) {
+	if plan.Takes(items, claims, *has) {
+		has.Elsewhere, err = kernel.Elsewhere(ctx)
+	}
+	return err
 }
 
 // Record is what outlives the executor of which card has which name, and what was proved of it; see package record.

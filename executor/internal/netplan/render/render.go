@@ -16,7 +16,7 @@ const notice = "# Written by multinic: what is changed here is changed back. To 
 
 // The names in a NIC's folder; see Files.
 const (
-	yamlName   = "netplan.yaml"
+	YAMLName   = "netplan.yaml"
 	sysctlName = "sysctl.conf"
 	dropInName = "multinic.conf"
 )
@@ -24,7 +24,7 @@ const (
 // Files are the files of a NIC by their paths in a folder of its own: its YAML for netplan(5), the drop-ins of systemd.network(5)
 // with what YAML cannot say, in a folder for each interface that has an address, and the settings for sysctl.d(5).
 func Files(config plan.Config) map[string]string {
-	files := map[string]string{yamlName: yaml(config), sysctlName: settings(config)}
+	files := map[string]string{YAMLName: yaml(config), sysctlName: settings(config)}
 	for _, one := range config.Interfaces {
 		if text := dropIn(config.NIC, one); text != "" {
 			files[path.Join(dropInFolder(one.VLAN), dropInName)] = text
@@ -38,7 +38,7 @@ func Files(config plan.Config) map[string]string {
 func Links(config plan.Config) map[string]string {
 	number, _ := plan.Number(config.NIC)
 	links := map[string]string{
-		YAMLPath(number): yamlName,
+		YAMLPath(number): YAMLName,
 		fmt.Sprintf("etc/sysctl.d/9%d-%s.conf", number, config.NIC): sysctlName,
 	}
 	for _, one := range config.Interfaces {
