@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"multinic.dev/executor/internal/config"
 	"multinic.dev/executor/internal/link"
@@ -33,7 +34,7 @@ func backendOf(settings *config.Config, kernel *link.Kernel) (backend, error) {
 	if settings.Backend == config.Netlink {
 		return none, nil
 	}
-	host, err := netplan.Open(settings.HostRoot)
+	host, err := netplan.Open(settings.HostRoot, filepath.Join(settings.StateDir, "backups"))
 	switch {
 	case err == nil:
 		return backend{name: config.Netplan, kernel: persisting{kernel, host}, files: host}, nil
@@ -65,4 +66,13 @@ func (p persisting) Read(ctx context.Context) (plan.Kernel, error) {
 	kernel.Persisted, err = p.host.Read()
 
 	return kernel, err
+}
+
+// Surroundings adds those of both.
+func (p persisting) Surroundings(ctx context.Context, kernel *plan.Kernel) error {
+	if err := p.Kernel.Surroundings(ctx, kernel); err != nil {
+		return err
+	}
+
+	return p.host.Surroundings(ctx, kernel)
 }

@@ -249,6 +249,15 @@ func (f *Fleet) View(name string) *multinicv1.Node {
 	return response.GetNode()
 }
 
+// Retry has a node try again at once what has failed or was refused.
+func (f *Fleet) Retry(name string) {
+	f.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	_, err := f.API.RetryNode(ctx, &multinicv1.RetryNodeRequest{Name: name})
+	f.must(err)
+}
+
 // AwaitSession waits until a node has a session in which it was given work.
 func (f *Fleet) AwaitSession(name string) {
 	f.t.Helper()

@@ -132,7 +132,7 @@ func (n *Node) Underlay(name, mac, cidr, gateway string, metric int, w *Wire) *N
 	n.t.Helper()
 	nic := n.PlugIn(name, mac, w)
 	n.IP("address", "add", cidr, "dev", name, "noprefixroute")
-	n.bringUp(name)
+	n.BringUp(name)
 	n.IP("route", "add", subnet(n.t, cidr), "dev", name, "scope", "link", "src", host(cidr), "metric", strconv.Itoa(metric))
 	n.IP("route", "add", "default", "via", gateway, "dev", name, "src", host(cidr), "metric", strconv.Itoa(metric))
 	return nic

@@ -21,7 +21,7 @@ func (n *Node) AddPod(name, cidr string) *Host {
 	n.Set("net/ipv4/ip_forward", "1")
 	pod.IP("address", "add", cidr, "dev", pod.Device)
 	pod.IP("link", "set", pod.Device, "up")
-	n.bringUp(device)
+	n.BringUp(device)
 	pod.IP("route", "add", podGateway, "dev", pod.Device, "scope", "link")
 	pod.IP("route", "add", "default", "via", podGateway, "dev", pod.Device)
 	n.IP("route", "add", host(cidr), "dev", device, "scope", "link")

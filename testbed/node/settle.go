@@ -28,10 +28,10 @@ func (n *Node) setting(name string) (string, bool) {
 	return strings.TrimSpace(string(value)), err == nil
 }
 
-// bringUp brings a link up and waits until it has the address and the route that the kernel gives it for that, the last
+// BringUp brings a link up and waits until it has the address and the route that the kernel gives it for that, the last
 // of what follows, so that whoever listens from then on hears of nothing that is only the late end of this. Its other
 // end must be up.
-func (n *Node) bringUp(link string) {
+func (n *Node) BringUp(link string) {
 	n.t.Helper()
 	if off, ok := n.setting("net/ipv6/conf/" + link + "/disable_ipv6"); !ok || off != "0" {
 		n.IP("link", "set", link, "up") // Nothing follows from it.

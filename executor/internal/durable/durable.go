@@ -29,6 +29,14 @@ func Write(path string, data []byte) error {
 	return sync(filepath.Dir(path))
 }
 
+// WriteAs is Write with given permissions.
+func WriteAs(path string, data []byte, mode os.FileMode) error {
+	if err := renameio.WriteFile(path, data, mode, renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(mode)); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return sync(filepath.Dir(path))
+}
+
 // Remove removes a file. One that is not there is removed already.
 func Remove(path string) error {
 	err := os.Remove(path)
@@ -113,6 +121,14 @@ func Link(target, path string) error {
 		return fmt.Errorf("link %s: %w", path, err)
 	}
 	return sync(filepath.Dir(path))
+}
+
+// Rename gives a file or folder another name in its folder. When it returns nil, the name survives a power cut.
+func Rename(from, to string) error {
+	if err := os.Rename(from, to); err != nil {
+		return fmt.Errorf("rename: %w", err)
+	}
+	return sync(filepath.Dir(to))
 }
 
 // WriteShared puts data in the place of a file's content, readable by its owner and a group. It need not survive a power cut.

@@ -11,6 +11,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"multinic.dev/executor/internal/plan"
 )
 
 // Elsewhere are the names of the links that stand on links of this namespace and are in others, as the macvlans of pods are, by the
@@ -50,6 +52,12 @@ func (k *Kernel) Elsewhere(ctx context.Context) (map[int][]string, error) {
 		}
 	}
 	return found, nil
+}
+
+// Surroundings adds Elsewhere to what was read of the kernel.
+func (k *Kernel) Surroundings(ctx context.Context, kernel *plan.Kernel) (err error) {
+	kernel.Elsewhere, err = k.Elsewhere(ctx)
+	return err
 }
 
 // numberless is NETNSA_NSID_NOT_ASSIGNED.

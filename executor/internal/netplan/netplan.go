@@ -40,7 +40,9 @@ func generators() []string {
 type Host struct {
 	// root is the host's root directory, and generator the program, below it.
 	root, generator string
-	patience        time.Duration
+	// backups is where replaced files are kept.
+	backups  string
+	patience time.Duration
 	// group owns what netplan generates; networkd could not read it otherwise.
 	group int
 	// before is called before each effect on the host's disk, with what it is; tests count them.
@@ -50,8 +52,9 @@ type Host struct {
 // ErrNone says that a host does not run Netplan.
 var ErrNone = errors.New("the host has no Netplan")
 
-// Open finds the Netplan of a host; root is its root directory. It changes nothing. Errors: ErrNone, with what was looked for.
-func Open(root string) (*Host, error) {
+// Open finds the Netplan of a host; root is its root directory, and backups the folder in which what is replaced is kept, as this
+// process sees both. It changes nothing. Errors: ErrNone, with what was looked for.
+func Open(root, backups string) (*Host, error) {
 	if _, err := os.Stat(filepath.Join(root, "etc/netplan")); err != nil {
 		return nil, fmt.Errorf("%w: there is no folder /etc/netplan", ErrNone)
 	}
@@ -61,7 +64,7 @@ func Open(root string) (*Host, error) {
 			if err != nil {
 				return nil, err
 			}
-			return &Host{root: root, generator: "/" + generator, patience: patience, group: group, before: func(string) {}}, nil
+			return &Host{root: root, backups: backups, generator: "/" + generator, patience: patience, group: group, before: func(string) {}}, nil
 		}
 	}
 	return nil, fmt.Errorf("%w: there is no generator /%s: install netplan.io", ErrNone, strings.Join(generators(), " or /"))

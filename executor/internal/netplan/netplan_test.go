@@ -39,7 +39,7 @@ func onBoth(t *testing.T, test func(t *testing.T, disk *container.Container, h *
 
 func open(t *testing.T, disk *container.Container) *Host {
 	t.Helper()
-	h, err := Open(disk.Root())
+	h, err := Open(disk.Root(), disk.Path("/var/lib/multinic/backups"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func TestWhatIsTamperedWithIsSpoiled(t *testing.T) {
 			tamper()
 			read, err := h.Read()
 			must(t, err)
-			if !read["multinic0"].Spoiled {
+			if isForeign := what == "a file for links"; isForeign != (read["multinic0"].Foreign != nil) || !isForeign && !read["multinic0"].Spoiled {
 				t.Errorf("%s: read %+v", what, read["multinic0"])
 			}
 			if what == "a file for links" {
@@ -201,7 +201,7 @@ func TestWhatNetplanWouldMakeOfTheHostsOtherFilesIsRefused(t *testing.T) {
 			{"a file of that name", "/etc/netplan/90-multinic0.yaml", "network: {version: 2}\n", "/etc/netplan/90-multinic0.yaml is there already and is not multinic's: move it away"},
 			{"settings of that name", "/etc/sysctl.d/90-multinic0.conf", "", "/etc/sysctl.d/90-multinic0.conf is there already and is not multinic's: move it away"},
 			{"the NIC itself, in another file", "/etc/netplan/95-other.yaml", "network: {version: 2, ethernets: {multinic0: {dhcp4: true}}}\n",
-				"another file in /etc/netplan speaks of it as well"},
+				"/etc/netplan/95-other.yaml (multinic0) speaks of multinic0 (02:00:00:00:00:0a) as well: take that out"},
 			{"the VLAN itself", "/etc/netplan/95-other.yaml", "network: {version: 2, ethernets: {x0: {}}, vlans: {multinic0.7: {id: 9, link: x0}}}\n", ""},
 		} {
 			disk.Write(test.file, 0o600, test.text)

@@ -29,8 +29,12 @@ func (h *Host) Check(ctx context.Context, configs []plan.Config) []error {
 	if err != nil {
 		return all(failed, fmt.Errorf("netplan refuses the host's other files, without multinic's: %w: set them right first", err))
 	}
+	definitions, err := h.definitionsIn(before)
+	if err != nil {
+		return all(failed, err)
+	}
 	for i, config := range configs {
-		failed[i] = h.claim(config)
+		failed[i] = errors.Join(h.claim(config), contradicted(config, definitions))
 	}
 	if err := h.try(ctx, before, configs, failed); err != nil {
 		// One of them must be to blame: each alone.
@@ -97,6 +101,16 @@ func isOurs(name string) bool {
 	return generated && plan.IsOurName(strings.TrimSuffix(interfaceName, filepath.Ext(name)))
 }
 
+// contradicted says which of the host's definitions is for a NIC as well; nil: none is.
+func contradicted(config plan.Config, definitions []plan.Definition) error {
+	for _, definition := range definitions {
+		if definition.MAC == config.MAC || definition.MAC == "" && definition.ComesFirst(config.NIC) {
+			return fmt.Errorf("%s speaks of %s (%s) as well: take that out", definition.File, config.NIC, config.MAC)
+		}
+	}
+	return nil
+}
+
 // claim says why a NIC cannot be persisted where somebody else's files are.
 func (h *Host) claim(config plan.Config) error {
 	for path := range render.Links(config) {
@@ -106,6 +120,11 @@ func (h *Host) claim(config plan.Config) error {
 				return err
 			}
 			continue
+		}
+		if number, _ := plan.Number(config.NIC); path == render.YAMLPath(number) && info.Mode().IsRegular() {
+			if is, err := h.foreign(number, info); err != nil || is.MAC == config.MAC {
+				return err // It is taken over.
+			}
 		}
 		target, _ := os.Readlink(h.at(path))
 		if info.Mode().Type() != os.ModeSymlink || !strings.HasPrefix(target, h.target(path, config.NIC, "")+"/") {
@@ -124,8 +143,17 @@ func all(failed []error, err error) []error {
 
 // Persist has the next boot make of NICs what configurations say, and know nothing of those that are forgotten; then it proves
 // that by the host's netplan. A NIC is changed at once, with all of its files, or not at all; what it was is kept until it is
-// persisted once more. What is so already is no error. When it returns nil, all of it survives a power cut.
+// persisted once more. What is so already is no error. When it returns nil, all of it survives a power cut. A configuration that is
+// somebody else's file puts that back.
 func (h *Host) Persist(ctx context.Context, configs []plan.Config, forget []string) error {
+	for _, config := range configs {
+		if config.Foreign != nil {
+			if err := h.giveBack(config); err != nil {
+				return fmt.Errorf("put back what was there of %s: %w", config.NIC, err)
+			}
+		}
+	}
+	configs = slices.DeleteFunc(slices.Clone(configs), func(config plan.Config) bool { return config.Foreign != nil })
 	// All that needs room on the disk comes first.
 	folders := make([]string, len(configs))
 	for i, config := range configs {
@@ -134,6 +162,9 @@ func (h *Host) Persist(ctx context.Context, configs []plan.Config, forget []stri
 		}
 		var err error
 		if folders[i], err = h.prepare(config); err != nil {
+			return fmt.Errorf("persist %s: %w", config.NIC, err)
+		}
+		if err := h.keepForeign(config.NIC); err != nil {
 			return fmt.Errorf("persist %s: %w", config.NIC, err)
 		}
 	}
@@ -271,8 +302,37 @@ func (h *Host) forget(nic string) error {
 	return nil
 }
 
+// keepForeign backs up somebody else's file that is about to be replaced.
+func (h *Host) keepForeign(nic string) error {
+	number, _ := plan.Number(nic)
+	path := render.YAMLPath(number)
+	info, err := os.Lstat(h.at(path))
+	if err != nil || !info.Mode().IsRegular() {
+		return ignoreMissing(err)
+	}
+	is, err := h.foreign(number, info)
+	if err != nil {
+		return err
+	}
+	return h.backUp(nic, map[string]string{filepath.Base(path): is.Foreign.Text})
+}
+
+// giveBack puts somebody else's file back where a NIC's is, and then takes all else of the NIC away. What it is written over does not
+// count without the rest.
+func (h *Host) giveBack(config plan.Config) error {
+	number, _ := plan.Number(config.NIC)
+	if is, there, err := h.read(number); err != nil || there && is.Equal(config) {
+		return err
+	}
+	h.before("give back " + render.YAMLPath(number))
+	if err := durable.WriteAs(h.at(render.YAMLPath(number)), []byte(config.Foreign.Text), os.FileMode(config.Foreign.Mode)); err != nil {
+		return err
+	}
+	return h.forget(config.NIC)
+}
+
 // Sweep removes what does not count any more, now that nobody can want it back: the folders of NICs that are forgotten, and those
-// of replaced versions.
+// of replaced versions. They are kept as backups.
 func (h *Host) Sweep() error {
 	for number := range plan.Interfaces {
 		nic := fmt.Sprintf("multinic%d", number)
@@ -284,6 +344,13 @@ func (h *Host) Sweep() error {
 		for _, name := range folders {
 			if name == current {
 				continue
+			}
+			files, err := filesIn(h.at(filepath.Join(folder, name)))
+			if err == nil {
+				err = h.backUp(nic, files)
+			}
+			if err != nil {
+				return err
 			}
 			h.before("remove " + name)
 			if err := os.RemoveAll(h.at(filepath.Join(folder, name))); err != nil {

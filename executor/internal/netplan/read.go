@@ -32,10 +32,15 @@ func (h *Host) Read() (map[string]plan.Config, error) {
 func (h *Host) read(number int) (plan.Config, bool, error) {
 	spoiled := plan.Config{NIC: fmt.Sprintf("multinic%d", number), Spoiled: true}
 	yaml := h.at(render.YAMLPath(number))
-	if _, err := os.Lstat(yaml); err != nil {
+	info, err := os.Lstat(yaml)
+	if err != nil {
 		return plan.Config{}, false, ignoreMissing(err)
 	}
-	// What is no link is somebody else's, as is one that leads elsewhere; see claim.
+	if info.Mode().IsRegular() {
+		config, err := h.foreign(number, info)
+		return config, true, err
+	}
+	// A link that leads elsewhere is somebody else's as well; see claim.
 	if target, _ := os.Readlink(yaml); target != h.target(render.YAMLPath(number), spoiled.NIC, render.YAMLName) {
 		return spoiled, true, nil
 	}
@@ -75,20 +80,26 @@ func holds(dir string, files map[string]string) (bool, error) {
 	if _, err := os.Stat(within); err != nil {
 		return false, ignoreMissing(err)
 	}
+	found, err := filesIn(within)
+	return err == nil && maps.Equal(found, files), err
+}
+
+// filesIn are all files of a folder by their paths in it.
+func filesIn(dir string) (map[string]string, error) {
 	found := map[string]string{}
-	err := filepath.WalkDir(within, func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
 		data, err := os.ReadFile(path) //nolint:gosec // the folder is root's alone
-		name, _ := filepath.Rel(within, path)
+		name, _ := filepath.Rel(dir, path)
 		found[name] = string(data)
 		return err //nolint:wrapcheck // it is below
 	})
 	if err != nil {
-		return false, fmt.Errorf("read what is persisted: %w", err)
+		return nil, fmt.Errorf("read what is persisted: %w", err)
 	}
-	return maps.Equal(found, files), nil
+	return found, nil
 }
 
 // filesOf are all files of a NIC's folder.

@@ -19,7 +19,8 @@ func Decide(items []Item, claims Claims, kernel Kernel) Plan {
 // decide is Decide; aboutTo says that other interfaces are about to have an address.
 func decide(items []Item, claims Claims, kernel Kernel, aboutTo bool) Plan {
 	d := decider{
-		aboutTo: aboutTo, claims: claims, kernel: kernel, carriedOut: map[int]*Decision{}, cards: map[int]bool{}, ofCards: map[int][]Change{},
+		aboutTo: aboutTo, recorded: claims, claims: Adopt(claims, kernel), kernel: kernel,
+		carriedOut: map[int]*Decision{}, cards: map[int]bool{}, ofCards: map[int][]Change{},
 		names: map[int]string{}, removed: map[Rule]bool{}, persists: map[int][]Change{},
 	}
 	for _, link := range kernel.Links {
@@ -76,19 +77,22 @@ func DecideWhile(items []Item, claims Claims, kernel Kernel, waits func(Decision
 	}
 }
 
-// Takes says whether a card would be taken for items that is nobody's yet: then it must be known what stands on it elsewhere.
+// Takes says whether a card would be taken for items that is nobody's yet, or somebody else's by the host's files: then it must be
+// known what stands on it elsewhere, and who else configures it.
 func Takes(items []Item, claims Claims, kernel Kernel) bool {
 	return slices.ContainsFunc(items, func(item Item) bool {
-		_, claimed := claims[item.Key.MAC]
-		return !claimed && len(candidates(kernel, item.Key.MAC)) == 1
+		claim, claimed := claims[item.Key.MAC]
+		return (!claimed || kernel.Persisted[claim.Name].Foreign != nil) && len(candidates(kernel, item.Key.MAC)) == 1
 	})
 }
 
 // decider is one run of Decide.
 type decider struct {
-	claims  Claims
-	kernel  Kernel
-	aboutTo bool
+	// recorded are the claims that the record has, and claims those and what is adopted.
+	recorded Claims
+	claims   Claims
+	kernel   Kernel
+	aboutTo  bool
 
 	decisions []Decision
 	// carriedOut are the decisions without an obstacle by their link, as far as it is there, and cards are the indices of
@@ -158,9 +162,12 @@ func (d *decider) byItself(item Item, earlier []Item) Decision {
 	case len(candidates) > 1:
 		d.refusef(&decision, LinkAmbiguous, "%s", d.ambiguous(candidates))
 	default:
-		if uses := d.uses(candidates[0], claimed); len(uses) > 0 {
+		if uses := d.uses(candidates[0]); len(uses) > 0 {
 			d.refusef(&decision, LinkInUse, "%s (%s) is in use by something else: it has %s; free the NIC first, or delete its row",
 				candidates[0].Name, key.MAC, sentence(uses))
+			return decision
+		}
+		if d.refuseOthers(&decision, candidates[0]); decision.Obstacle != None {
 			return decision
 		}
 		decision.setName(claim.Name)
@@ -256,9 +263,14 @@ func cardOf(kernel Kernel, mac string, names ...string) (card Link, found bool) 
 
 func (d *decider) isOurs(link Link) bool { return IsOurs(d.claims, d.kernel, link) }
 
+// isRecorded says whether a link is ours by the record, and not merely by the host's files.
+func (d *decider) isRecorded(link Link) bool { return IsOurs(d.recorded, d.kernel, link) }
+
 // becomesOurs says whether a link is ours after the plan.
-func (d *decider) becomesOurs(link Link) bool {
-	return d.isOurs(link) || d.carriedOut[link.Index] != nil || d.cards[link.Index]
+func (d *decider) becomesOurs(link Link) bool { return d.isOurs(link) || d.becomesCarriedOut(link) }
+
+func (d *decider) becomesCarriedOut(link Link) bool {
+	return d.carriedOut[link.Index] != nil || d.cards[link.Index]
 }
 
 // settle gives names and refuses what cannot be carried out because of what stays as it is, until neither changes the

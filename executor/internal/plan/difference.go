@@ -125,7 +125,8 @@ func settings(link Link, name string, newMTU bool) []Change {
 
 // addresses are what must go before the wanted address comes, the wanted one if it is missing, and what must go after
 // it. Of two addresses of one subnet the kernel makes the second the first one's secondary and, by default, takes it
-// away together with the first: so the old one goes first there. That is also the only way to be rid of a prefix route.
+// away together with the first: so the old one goes first there. One for which the kernel once made a prefix route stays: that
+// route is stale like any other, and goes alone.
 func addresses(link Link, spec Spec) (inTheWay, add, stale []Address) {
 	wanted := wantedAddress(spec)
 	if spec.Address.IsValid() && !slices.ContainsFunc(link.Addresses, wanted.isSame) {
@@ -161,9 +162,9 @@ func lastOf(prefix netip.Prefix) netip.Addr {
 	return netip.AddrFrom4(octets)
 }
 
-// isSame overlooks the scope, in which nothing is wanted.
+// isSame overlooks the scope, in which nothing is wanted, and whether the kernel made a route for it: that goes without it.
 func (a Address) isSame(other Address) bool {
-	other.LinkLocal, other.HostLocal = a.LinkLocal, a.HostLocal
+	other.LinkLocal, other.HostLocal, other.NoPrefixRoute = a.LinkLocal, a.HostLocal, a.NoPrefixRoute
 	return a == other
 }
 

@@ -13,6 +13,10 @@ type Kernel struct {
 	// Elsewhere are the names of the links in other network namespaces that stand on links, by the index of the link below. It
 	// matters for cards alone that are about to be taken; see Takes.
 	Elsewhere map[int][]string
+	// Definitions are what others' configuration of the host says of NICs, and Rival what else configures multinic's NICs here, for
+	// people; empty: nothing. They matter for the same cards as Elsewhere.
+	Definitions []Definition
+	Rival       string
 	// Ways are those whom the node must go on reaching by the same way; without them nobody's is minded.
 	Ways []Way
 	// Persisted is what the next boot of the host makes of multinic's NICs, by their names. Nil, and not merely empty: nothing

@@ -14,6 +14,9 @@ func (d *decider) giveNames() bool {
 	for _, claim := range d.claims {
 		taken[claim.Name] = true
 	}
+	for _, name := range unadoptable(d.kernel) {
+		taken[name] = true
+	}
 	unnamed := map[string]bool{} // by MAC
 	for i := range d.decisions {
 		decision := &d.decisions[i]
@@ -68,7 +71,7 @@ func (d *decider) freeNames(taken map[string]bool) []string {
 func (d *decider) isAbandoned(name string) bool {
 	for mac, claim := range d.claims {
 		if claim.Name == name {
-			return len(d.candidates(mac)) == 0 &&
+			return !d.isForeign(name) && len(d.candidates(mac)) == 0 &&
 				!slices.ContainsFunc(d.decisions, func(decision Decision) bool { return decision.Item.Key.MAC == mac }) &&
 				!slices.ContainsFunc(d.kernel.Links, func(link Link) bool { return link.Name == name })
 		}
@@ -80,7 +83,7 @@ func (d *decider) isAbandoned(name string) bool {
 func (d *decider) refuseNameless(mac string) {
 	for i := range d.decisions {
 		if decision := &d.decisions[i]; decision.Item.Key.MAC == mac && decision.Obstacle == None {
-			d.refusef(decision, NoFreeName, "all of multinic0 to multinic9 are taken: delete the row of a NIC that is no longer needed")
+			d.refusef(decision, NoFreeName, "all of multinic0 to multinic9 are taken: delete the row of a NIC that is no longer needed%s", d.foreignFiles())
 		}
 	}
 }

@@ -13,6 +13,16 @@ type Config struct {
 	Interfaces []Interface `json:"interfaces"`
 	// Spoiled says that the files are not those that this version writes for the rest: no plan wants that.
 	Spoiled bool `json:"spoiled,omitempty"`
+	// Foreign is the file that somebody else has written where the NIC's would be. Then the rest is what was understood of it: without
+	// a MAC, nothing was. Nil: there is none.
+	Foreign *File `json:"foreign,omitempty"`
+}
+
+// File is a file as it was found.
+type File struct {
+	Text string `json:"text"`
+	// Mode are its permissions.
+	Mode uint32 `json:"mode"`
 }
 
 // Interface is what a Config says of one interface.
@@ -25,8 +35,10 @@ type Interface struct {
 // Equal says whether two configurations are the same.
 func (c Config) Equal(other Config) bool {
 	return c.NIC == other.NIC && c.MAC == other.MAC && c.ByName == other.ByName && c.Spoiled == other.Spoiled &&
-		slices.Equal(c.Interfaces, other.Interfaces)
+		slices.Equal(c.Interfaces, other.Interfaces) && c.Foreign.equal(other.Foreign)
 }
+
+func (f *File) equal(other *File) bool { return f == other || f != nil && other != nil && *f == *other }
 
 // at is what a configuration says of an interface.
 func (c Config) at(vlan int) (Spec, bool) {

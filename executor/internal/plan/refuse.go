@@ -9,14 +9,28 @@ import (
 
 // uses words what somebody else does with a link, which is why it must be left alone. Of a claimed link, which carries
 // our own addresses and routes, that is a master alone.
-func (d *decider) uses(link Link, claimed bool) []string {
+func (d *decider) uses(link Link) []string {
 	var uses []string
 	if link.Master != 0 {
 		uses = append(uses, "the master "+d.linkName(link.Master))
 	}
-	if claimed {
+	if _, recorded := d.recorded[link.MAC]; recorded {
 		return uses
 	}
+	if claim, adopted := d.claims[link.MAC]; adopted {
+		uses = append(uses, d.usesOfAdopted(link, claim.Name)...)
+	} else {
+		uses = append(uses, d.usesOfNobodys(link)...)
+	}
+	for _, upper := range d.kernel.Elsewhere[link.Index] {
+		uses = append(uses, "the upper device "+upper+" in another network namespace")
+	}
+	return uses
+}
+
+// usesOfNobodys words all that a card carries: one that is nobody's must be bare.
+func (d *decider) usesOfNobodys(link Link) []string {
+	var uses []string
 	for _, address := range link.Addresses {
 		if !address.LinkLocal {
 			uses = append(uses, "the address "+address.String())
@@ -31,9 +45,6 @@ func (d *decider) uses(link Link, claimed bool) []string {
 		if upper.Lower == link.Index {
 			uses = append(uses, "the upper device "+upper.Name)
 		}
-	}
-	for _, upper := range d.kernel.Elsewhere[link.Index] {
-		uses = append(uses, "the upper device "+upper+" in another network namespace")
 	}
 	return uses
 }

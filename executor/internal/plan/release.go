@@ -43,7 +43,7 @@ type Released struct {
 // the proof. A card that has a double, or that
 // somebody else has put to use, is not touched.
 func Releases(release Release, claims Claims, kernel Kernel) Released {
-	d := decider{claims: claims, kernel: kernel, names: map[int]string{}, removed: map[Rule]bool{}}
+	d := decider{recorded: claims, claims: claims, kernel: kernel, names: map[int]string{}, removed: map[Rule]bool{}}
 	for _, link := range kernel.Links {
 		d.names[link.Index] = link.Name
 	}

@@ -46,7 +46,7 @@ func (d *decider) sharedChanges() []Change {
 func (d *decider) strangersNeedThem() bool {
 	return slices.ContainsFunc(d.kernel.Routes, func(r Route) bool {
 		return r.Table == SharedTable && r.Protocol == Protocol &&
-			slices.ContainsFunc(d.kernel.Links, func(l Link) bool { return l.Index == r.Link && !d.becomesOurs(l) })
+			slices.ContainsFunc(d.kernel.Links, func(l Link) bool { return l.Index == r.Link && !d.isRecorded(l) && !d.becomesCarriedOut(l) })
 	})
 }
 
@@ -81,7 +81,7 @@ func (d *decider) anyHasAddress() bool {
 		}
 	}
 	return slices.ContainsFunc(d.kernel.Links, func(link Link) bool {
-		return d.carriedOut[link.Index] == nil && d.isOurs(link) &&
+		return d.carriedOut[link.Index] == nil && d.isRecorded(link) &&
 			slices.ContainsFunc(link.Addresses, func(a Address) bool { return a.Prefix.Addr().Is4() && !a.LinkLocal })
 	})
 }

@@ -127,7 +127,7 @@ func (t *Transactor) Foresee(ctx context.Context, items []plan.Item, releases []
 	claims := record.Claims(t.Record.Cards())
 	kernel, err := t.readWhole(ctx, macs)
 	if err == nil {
-		err = lookElsewhere(ctx, t.Kernel, items, claims, &kernel)
+		err = lookAround(ctx, t.Kernel, items, claims, &kernel)
 	}
 	if err != nil {
 		return plan.Foreseen{}, err

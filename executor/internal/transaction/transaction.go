@@ -23,19 +23,19 @@ const passes = 4
 type Kernel interface {
 	// Read reads what the kernel has.
 	Read(ctx context.Context) (plan.Kernel, error)
-	// Elsewhere reads what stands on the kernel's links in other network namespaces, for plan.Kernel.
-	Elsewhere(ctx context.Context) (map[int][]string, error)
+	// Surroundings adds to what was read what stands on the kernel's links in other network namespaces, and who else configures NICs.
+	Surroundings(ctx context.Context, kernel *plan.Kernel) error
 	// Settings reads those of plan.Settings() that the link with a name has, by their Path.
 	Settings(name string) (map[string]string, error)
 	// Apply makes one change. What is so already is no error. An error says what was attempted, and why the kernel refused.
 	Apply(change plan.Change) error
 }
 
-// Read reads what a kernel has, with what stands on its links elsewhere where items need that to be known.
+// Read reads what a kernel has, with its surroundings where items need them to be known.
 func Read(ctx context.Context, kernel Reader, items []plan.Item, claims plan.Claims) (plan.Kernel, error) {
 	has, err := kernel.Read(ctx)
 	if err == nil {
-		err = lookElsewhere(ctx, kernel, items, claims, &has)
+		err = lookAround(ctx, kernel, items, claims, &has)
 	}
 	if err != nil {
 		return plan.Kernel{}, fmt.Errorf("read what the kernel has: %w", err)
@@ -46,15 +46,15 @@ func Read(ctx context.Context, kernel Reader, items []plan.Item, claims plan.Cla
 // Reader is what Read asks of a kernel.
 type Reader interface {
 	Read(ctx context.Context) (plan.Kernel, error)
-	Elsewhere(ctx context.Context) (map[int][]string, error)
+	Surroundings(ctx context.Context, kernel *plan.Kernel) error
 }
 
-// lookElsewhere adds what stands on a kernel's links elsewhere to what was read of it, where items need that to be known.
-func lookElsewhere(ctx context.Context, kernel Reader, items []plan.Item, claims plan.Claims, has *plan.Kernel) (err error) {
-	if plan.Takes(items, claims, *has) {
-		has.Elsewhere, err = kernel.Elsewhere(ctx)
+// lookAround adds a kernel's surroundings to what was read of it, where items need them to be known.
+func lookAround(ctx context.Context, kernel Reader, items []plan.Item, claims plan.Claims, has *plan.Kernel) error {
+	if !plan.Takes(items, claims, *has) {
+		return nil
 	}
-	return err
+	return kernel.Surroundings(ctx, has)
 }
 
 // Record is what outlives the executor of which card has which name, and what was proved of it; see package record.
@@ -200,7 +200,7 @@ func (t *Transactor) transact(ctx context.Context, g goal) Failures {
 	if err := t.Journal.Begin(r.entry(r.alive)); err != nil {
 		return t.allFailed(g, Failure{Kind: Persist, Err: err})
 	}
-	after, err := t.Guard.Begin(ctx, kernel, record.Claims(r.before))
+	after, err := t.Guard.Begin(ctx, kernel, plan.Adopt(record.Claims(r.before), kernel))
 	if err != nil {
 		r.failAll(left.steps, Failure{Kind: Guarded, Err: err})
 	} else {

@@ -124,12 +124,13 @@ func (k *fakeKernel) Read(ctx context.Context) (plan.Kernel, error) {
 	return copied, nil
 }
 
-// Elsewhere shows what has.Elsewhere says.
-func (k *fakeKernel) Elsewhere(context.Context) (map[int][]string, error) {
+// Surroundings shows what has.Elsewhere says.
+func (k *fakeKernel) Surroundings(_ context.Context, kernel *plan.Kernel) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	kernel.Elsewhere = maps.Clone(k.has.Elsewhere)
 
-	return maps.Clone(k.has.Elsewhere), nil
+	return nil
 }
 
 func (k *fakeKernel) Watch(ctx context.Context, wake func()) error {

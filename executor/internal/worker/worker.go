@@ -20,8 +20,8 @@ import (
 type Kernel interface {
 	// Read reads what the kernel has.
 	Read(ctx context.Context) (plan.Kernel, error)
-	// Elsewhere reads what stands on the kernel's links in other network namespaces, for plan.Kernel.
-	Elsewhere(ctx context.Context) (map[int][]string, error)
+	// Surroundings adds to what was read what stands on the kernel's links in other network namespaces, and who else configures NICs.
+	Surroundings(ctx context.Context, kernel *plan.Kernel) error
 	// Watch calls wake once at first, and whenever something may have changed since that Read would show and a plan could
 	// depend on. It returns nil when ctx ends, and an error when it cannot listen any more. Wake does not block.
 	Watch(ctx context.Context, wake func()) error

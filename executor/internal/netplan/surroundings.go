@@ -1,0 +1,105 @@
+package netplan
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"multinic.dev/executor/internal/netplan/render"
+	"multinic.dev/executor/internal/plan"
+)
+
+// predecessor is the name of the program that wrote files for multinic's NICs before this one.
+const predecessor = "multinic-agent"
+
+// Surroundings adds to what was read of a kernel what the host's configuration says of NICs that are not multinic's, and whether the
+// predecessor's agent runs.
+func (h *Host) Surroundings(ctx context.Context, kernel *plan.Kernel) (err error) {
+	if kernel.Rival, err = h.rival(); err != nil {
+		return err
+	}
+	kernel.Definitions, err = h.definitions(ctx)
+	return err
+}
+
+// rival looks for the predecessor's agent among the host's processes. One of a host whose /proc is not there is not seen.
+func (h *Host) rival() (string, error) {
+	entries, err := os.ReadDir(h.at("proc"))
+	if err = ignoreMissing(err); err != nil {
+		return "", err
+	}
+	for _, entry := range entries {
+		if _, err := strconv.Atoi(entry.Name()); err != nil {
+			continue
+		}
+		// Which may have ended meanwhile.
+		if name, _ := os.ReadFile(h.at(filepath.Join("proc", entry.Name(), "comm"))); strings.TrimSpace(string(name)) == predecessor {
+			return fmt.Sprintf("%s (process %s)", predecessor, entry.Name()), nil
+		}
+	}
+	return "", nil
+}
+
+// definitions are what the host's files say of NICs, but for multinic's: those that netplan generates, and those of networkd's own.
+// The files that are the same on every host (/usr/lib/systemd/network) are asked after multinic's, and say nothing here.
+func (h *Host) definitions(ctx context.Context) ([]plan.Definition, error) {
+	instead := map[string]string{}
+	for number := range plan.Interfaces {
+		instead[render.YAMLPath(number)] = ""
+	}
+	out, err := h.generate(ctx, instead)
+	if err != nil {
+		return nil, fmt.Errorf("ask netplan of which NICs the host's files speak: %w", err)
+	}
+	return h.definitionsIn(out)
+}
+
+// definitionsIn are those in what netplan generates without multinic's files.
+func (h *Host) definitionsIn(out output) ([]plan.Definition, error) {
+	files := map[string]string{}
+	where := map[string]string{}
+	for path, text := range out {
+		files[filepath.Base(path)], where[filepath.Base(path)] = text, "/"+path
+	}
+	ids, err := h.filesOfIDs()
+	if err != nil {
+		return nil, err
+	}
+	for name := range files {
+		id := strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(name, render.Generated("")), "netplan-"), filepath.Ext(name))
+		if file, known := ids[id]; known {
+			where[name] = fmt.Sprintf("%s (%s)", file, id)
+		}
+	}
+	// A file in the first folder that has its name counts.
+	for _, dir := range []string{"etc/systemd/network", runtime} {
+		entries, err := os.ReadDir(h.at(dir))
+		if err = ignoreMissing(err); err != nil {
+			return nil, err
+		}
+		for _, entry := range entries {
+			if _, known := files[entry.Name()]; known || entry.IsDir() || strings.HasPrefix(entry.Name(), render.Generated("")) {
+				continue
+			}
+			data, err := h.readWithin(filepath.Join(dir, entry.Name()))
+			if err = ignoreMissing(err); err != nil {
+				return nil, err
+			}
+			files[entry.Name()], where[entry.Name()] = string(data), "/"+filepath.Join(dir, entry.Name())
+		}
+	}
+	var found []plan.Definition
+	for name, text := range files {
+		for _, definition := range render.Definitions(name, text) {
+			definition.File = where[name]
+			found = append(found, definition)
+		}
+	}
+	// A .link says of a NIC what its .network says, and netplan makes both.
+	slices.SortFunc(found, func(a, b plan.Definition) int { return strings.Compare(a.File, b.File) })
+	return found, nil
+}

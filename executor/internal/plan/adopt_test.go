@@ -1,0 +1,155 @@
+package plan_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"multinic.dev/executor/internal/plan"
+)
+
+// predecessors is a node on which the predecessor has made multinic3 of the NIC: with an address in a way that made a route in
+// `main`, and a file that says so.
+func predecessors() *model {
+	m := persisting()
+	link := m.link(3)
+	link.Name, link.Up = "multinic3", true
+	address := near("198.51.100.10/24")
+	address.NoPrefixRoute = false
+	link.Addresses = []plan.Address{address}
+	m.kernel.Routes = append(m.kernel.Routes, plan.Route{
+		Table: plan.MainTable, To: netip.MustParsePrefix("198.51.100.0/24"), Source: address.Prefix.Addr(), Link: 3, Protocol: 2,
+	})
+	m.kernel.Persisted["multinic3"] = plan.Config{
+		NIC: "multinic3", MAC: mac0, Interfaces: []plan.Interface{{Spec: specOf("198.51.100.10/24", "")}}, Foreign: &plan.File{Text: "theirs", Mode: 0o644},
+	}
+	return m
+}
+
+func TestWhatThePredecessorMadeIsTakenOverUndisturbed(t *testing.T) {
+	m := predecessors()
+	before := plan.FormerOf(mac0, []string{"multinic3"}, m.readWhole())
+	p := plan.Decide([]plan.Item{item(mac0, "198.51.100.10/24", "", 0)}, nil, m.read())
+	if got := text(changesOf(p)); p.Decisions[0].Name != "multinic3" || strings.Contains(got, "address ") || strings.Contains(got, "link set") {
+		t.Errorf("%+v, with\n%s", p.Decisions[0], got)
+	}
+	made(t, m, p)
+	golden(t, plan.Decide([]plan.Item{item(mac0, "198.51.100.10/24", "", 0)}, plan.Claims{mac0: nic("multinic3")}, m.read()), "")
+	for _, route := range m.kernel.Routes {
+		if route.Link == 3 && route.Table == plan.MainTable {
+			t.Errorf("in main there is still %+v", route)
+		}
+	}
+	if is := m.kernel.Persisted["multinic3"]; is.Foreign != nil || is.MAC != mac0 {
+		t.Errorf("persisted is %+v", is)
+	}
+
+	for range 3 {
+		made(t, m, plan.Plan{Shared: before.Restore(m.readWhole())})
+	}
+	if is := m.kernel.Persisted["multinic3"]; is.Foreign == nil || *is.Foreign != (plan.File{Text: "theirs", Mode: 0o644}) {
+		t.Errorf("put back, persisted is %+v", is)
+	}
+	if left := text(before.Restore(m.readWhole())); left != "" {
+		t.Errorf("put back, there is left:\n%s", left)
+	}
+}
+
+func TestWhoseRecordWasLostGoesByItsFiles(t *testing.T) {
+	m := persisting()
+	items := []plan.Item{item(mac0, "192.0.2.10/24", "", 0), tagged(7, "198.51.100.10/24", "")}
+	claims := plan.Claims{mac0: {Name: "multinic0", VLANs: []int{0, 7}}}
+	for range 2 {
+		made(t, m, plan.Decide(items, claims, m.read()))
+	}
+	golden(t, plan.Decide(items, nil, m.read()), "")
+	// What its files speak of, and no item does, stays.
+	golden(t, plan.Decide(items[1:], nil, m.read()), "")
+	golden(t, plan.Decide(nil, nil, m.read()), "")
+	// Without the files it is in use. The control.
+	m.kernel.Persisted = map[string]plan.Config{}
+	for _, decision := range plan.Decide(items, nil, m.read()).Decisions {
+		if decision.Obstacle != plan.LinkInUse {
+			t.Errorf("without files, VLAN %d: %+v", decision.Item.Key.VLAN, decision)
+		}
+	}
+}
+
+func TestACardThatOthersConfigureIsRefused(t *testing.T) {
+	claimed := plan.Claims{mac0: nic("multinic3")}
+	bare := persisting
+	for _, test := range []struct {
+		name   string
+		node   func() *model
+		claims plan.Claims
+		change func(kernel *plan.Kernel)
+		want   string // in the message; empty: it is carried out
+	}{
+		{"the agent runs", predecessors, nil, func(k *plan.Kernel) { k.Rival = "multinic-agent (process 7)" }, "multinic-agent (process 7) configures NICs of this node: uninstall it"},
+		{"the agent has come back", predecessors, claimed, func(k *plan.Kernel) { k.Rival = "multinic-agent (process 7)" }, "multinic-agent (process 7)"},
+		{"the agent runs, and has not written of it", bare, nil, func(k *plan.Kernel) { k.Rival = "multinic-agent (process 7)" }, "multinic-agent (process 7)"},
+		{"its default route is the node's", predecessors, nil, func(k *plan.Kernel) { k.Routes = append(k.Routes, defaultBy(3, 0)) }, "the node's default route"},
+		{"its default route is not the one that counts", predecessors, nil, func(k *plan.Kernel) {
+			k.Routes = append(k.Routes, defaultBy(3, 200))
+		}, ""},
+		{"a bridge has it", predecessors, nil, func(k *plan.Kernel) { k.Links[2].Master = 2 }, "the master"},
+		{"a macvlan stands on it", predecessors, nil, func(k *plan.Kernel) {
+			k.Links = append(k.Links, plan.Link{Index: 9, Name: "mv0", Kind: "macvlan", Lower: 3})
+		}, "the upper device mv0"},
+		{"another file has the MAC", predecessors, nil, func(k *plan.Kernel) {
+			k.Definitions = []plan.Definition{{File: "/etc/netplan/50-cloud-init.yaml (ens5)", MAC: mac0}}
+		}, "is defined by /etc/netplan/50-cloud-init.yaml (ens5)"},
+		{"another file has the MAC of a bare one", bare, nil, func(k *plan.Kernel) { k.Definitions = []plan.Definition{{File: "F", MAC: mac0}} }, "is defined by F"},
+		{"another file has another MAC", bare, nil, func(k *plan.Kernel) { k.Definitions = []plan.Definition{{File: "F", MAC: mac1, First: true}} }, ""},
+		{"another file has its name", bare, nil, func(k *plan.Kernel) { k.Definitions = []plan.Definition{{File: "F", Names: []string{"eth1"}}} }, "is among the NICs that F is for"},
+		{"another file has its name, and it is the predecessor's", predecessors, nil, func(k *plan.Kernel) {
+			k.Definitions = []plan.Definition{{File: "F", Names: []string{"eth1"}}}
+		}, ""},
+		{"a wildcard asks for DHCP", bare, nil, func(k *plan.Kernel) {
+			k.Definitions = []plan.Definition{{File: "F", Names: []string{"e*"}, DHCP: true}}
+		}, "F"},
+		{"a wildcard asks for nothing", bare, nil, func(k *plan.Kernel) { k.Definitions = []plan.Definition{{File: "F", Names: []string{"e*"}}} }, ""},
+		{"a wildcard for others", bare, nil, func(k *plan.Kernel) {
+			k.Definitions = []plan.Definition{{File: "F", Names: []string{"w*"}, DHCP: true, First: true}}
+		}, ""},
+		{"a wildcard would have it at the next boot", bare, nil, func(k *plan.Kernel) {
+			k.Definitions = []plan.Definition{{File: "F", Names: []string{"m*"}, First: true}}
+		}, "F"},
+		{"a wildcard would have the predecessor's", predecessors, nil, func(k *plan.Kernel) {
+			k.Definitions = []plan.Definition{{File: "F", Names: []string{"!eth0"}, First: true}}
+		}, "F"},
+		{"a wildcard comes later", bare, nil, func(k *plan.Kernel) { k.Definitions = []plan.Definition{{File: "F", Names: []string{"m*"}}} }, ""},
+		{"it is on record", predecessors, claimed, func(k *plan.Kernel) { k.Definitions = []plan.Definition{{File: "F", MAC: mac0}} }, ""},
+	} {
+		kernel := test.node().read()
+		test.change(&kernel)
+		p := plan.Decide([]plan.Item{item(mac0, "198.51.100.10/24", "", 0)}, test.claims, kernel)
+		decision := p.Decisions[0]
+		if test.want != "" && test.claims == nil && len(p.Shared) > 0 {
+			t.Errorf("%s: nothing of it is multinic's, and yet it is to\n%s", test.name, text(p.Shared))
+		}
+		if test.want == "" && decision.Obstacle != plan.None || test.want != "" && (decision.Obstacle != plan.LinkInUse || !strings.Contains(decision.Message, test.want)) {
+			t.Errorf("%s: %v %q, want %q", test.name, decision.Obstacle, decision.Message, test.want)
+		}
+	}
+}
+
+func defaultBy(link, metric int) plan.Route {
+	return plan.Route{Table: plan.MainTable, To: netip.MustParsePrefix("0.0.0.0/0"), Via: netip.MustParseAddr("198.51.100.1"), Link: link, Metric: metric}
+}
+
+func TestTheNameOfAFileThatWasNotUnderstoodIsGivenToNone(t *testing.T) {
+	m := persisting()
+	m.kernel.Persisted["multinic0"] = plan.Config{NIC: "multinic0", Foreign: &plan.File{Text: "?"}}
+	m.kernel.Persisted["multinic1"] = plan.Config{NIC: "multinic1", MAC: mac1, Foreign: &plan.File{Text: "of a NIC that is absent"}}
+	if got := plan.Decide([]plan.Item{item(mac0, "", "", 0)}, nil, m.read()).Decisions[0]; got.Name != "multinic2" {
+		t.Errorf("%+v", got)
+	}
+	for _, name := range []string{"2", "3", "4", "5", "6", "7", "8", "9"} {
+		m.kernel.Persisted["multinic"+name] = plan.Config{NIC: "multinic" + name, Foreign: &plan.File{}}
+	}
+	got := plan.Decide([]plan.Item{item(mac0, "", "", 0)}, nil, m.read()).Decisions[0]
+	if got.Obstacle != plan.NoFreeName || !strings.Contains(got.Message, "the host's file for one that is not multinic's (multinic0, multinic1, multinic2 and 7 more)") {
+		t.Errorf("%v %s", got.Obstacle, got.Message)
+	}
+}
