@@ -2,6 +2,7 @@ package netplan
 
 import (
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"multinic.dev/executor/internal/durable"
+	"multinic.dev/executor/internal/plan"
 )
 
 // mostBackups is how many are kept of a NIC, and unfinished begins the names of those that are being made.
@@ -18,6 +20,19 @@ const (
 	mostBackups = 10
 	unfinished  = ".new."
 )
+
+// backUpFolder keeps the files of a NIC's folder. Somebody else's file was kept when it was taken over.
+func (h *Host) backUpFolder(nic, name string) error {
+	files, err := filesIn(h.at(filepath.Join(folder, name)))
+	if err != nil {
+		return err
+	}
+	var config plan.Config
+	if err := json.Unmarshal([]byte(files[configName]), &config); err == nil && config.Foreign != nil {
+		return nil
+	}
+	return h.backUp(nic, files)
+}
 
 // backUp keeps files that are about to be replaced or removed, in a folder NIC.TIME.HASH. What is kept already is not kept twice, and the
 // oldest that are too many go. It survives a power cut.

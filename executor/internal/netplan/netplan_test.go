@@ -227,6 +227,7 @@ type killed struct{}
 // to make. Then whoever does it again ends where it should have ended.
 func TestACutAtAnyStepLeavesTheOldOrTheNew(t *testing.T) {
 	bare := plan.Config{NIC: "multinic0", MAC: "02:00:00:00:00:0a", Interfaces: []plan.Interface{{VLAN: 7, Spec: spec("10.7.0.10/24", "10.7.0.1", 0)}}}
+	theirs := plan.Config{NIC: "multinic0", MAC: "02:00:00:00:00:0a", Foreign: &plan.File{Text: predecessors, Mode: 0o600}}
 	onBoth(t, func(t *testing.T, disk *container.Container, h *Host) {
 		t.Helper()
 		for _, test := range []struct {
@@ -240,6 +241,8 @@ func TestACutAtAnyStepLeavesTheOldOrTheNew(t *testing.T) {
 			{"nothing untagged any more", []plan.Config{trunk("10.1.0.10/24")}, []plan.Config{bare}, nil},
 			{"something untagged", []plan.Config{bare}, []plan.Config{trunk("10.1.0.10/24")}, nil},
 			{"forgotten", []plan.Config{trunk("10.1.0.10/24")}, nil, []string{"multinic0"}},
+			{"the predecessor's taken over", []plan.Config{theirs}, []plan.Config{trunk("10.1.0.10/24")}, nil},
+			{"and given back", []plan.Config{trunk("10.1.0.10/24")}, []plan.Config{theirs}, nil},
 		} {
 			state := func() string { return nextBoot(t, disk, h) }
 			reset := func() {

@@ -164,7 +164,7 @@ func (h *Host) Persist(ctx context.Context, configs []plan.Config, forget []stri
 		if folders[i], err = h.prepare(config); err != nil {
 			return fmt.Errorf("persist %s: %w", config.NIC, err)
 		}
-		if err := h.keepForeign(config.NIC); err != nil {
+		if err := h.takeOver(config.NIC); err != nil {
 			return fmt.Errorf("persist %s: %w", config.NIC, err)
 		}
 	}
@@ -221,14 +221,19 @@ func (h *Host) prepare(config plan.Config) (string, error) {
 	if chosen != "" {
 		return chosen, nil
 	}
+	return h.makeFolder(config.NIC, files)
+}
+
+// makeFolder makes a folder for a NIC that does not count yet, and returns its name.
+func (h *Host) makeFolder(nic string, files map[string]string) (string, error) {
 	for _, dir := range []string{folder, "etc/sysctl.d", "etc/systemd/network"} {
 		h.before("make " + dir)
 		if err := durable.Folder(h.at(dir)); err != nil {
 			return "", err
 		}
 	}
-	h.before("make a folder for " + config.NIC)
-	return durable.Tree(h.at(folder), config.NIC+".", files)
+	h.before("make a folder for " + nic)
+	return durable.Tree(h.at(folder), nic+".", files)
 }
 
 // foldersOf are the names of the folders of a NIC.
@@ -250,7 +255,7 @@ func (h *Host) turnOver(config plan.Config, fresh string) error {
 	// netplan generates nothing that the others could add to.
 	number, _ := plan.Number(config.NIC)
 	yaml := render.YAMLPath(number)
-	links := render.Links(config)
+	links := linksOf(config)
 	for _, path := range slices.Sorted(maps.Keys(links)) {
 		if path != yaml {
 			if err := h.link(h.target(path, config.NIC, links[path]), path); err != nil {
@@ -302,8 +307,9 @@ func (h *Host) forget(nic string) error {
 	return nil
 }
 
-// keepForeign backs up somebody else's file that is about to be replaced.
-func (h *Host) keepForeign(nic string) error {
+// takeOver backs up somebody else's file that is where a NIC's would be, and puts a folder with the same file in its place, so that
+// it can be replaced at once with all else that is of the NIC.
+func (h *Host) takeOver(nic string) error {
 	number, _ := plan.Number(nic)
 	path := render.YAMLPath(number)
 	info, err := os.Lstat(h.at(path))
@@ -314,14 +320,32 @@ func (h *Host) keepForeign(nic string) error {
 	if err != nil {
 		return err
 	}
-	return h.backUp(nic, map[string]string{filepath.Base(path): is.Foreign.Text})
+	if err := h.backUp(nic, map[string]string{filepath.Base(path): is.Foreign.Text}); err != nil {
+		return err
+	}
+	files, err := filesOf(is)
+	if err != nil {
+		return err
+	}
+	same, err := h.makeFolder(nic, files)
+	if err != nil {
+		return err
+	}
+	return h.turnOver(is, same)
 }
 
-// giveBack puts somebody else's file back where a NIC's is, and then takes all else of the NIC away. What it is written over does not
-// count without the rest.
+// giveBack puts somebody else's file back where a NIC's is: first in a folder, at once with all else that is of the NIC, and then in
+// its own place.
 func (h *Host) giveBack(config plan.Config) error {
 	number, _ := plan.Number(config.NIC)
 	if is, there, err := h.read(number); err != nil || there && is.Equal(config) {
+		return err
+	}
+	fresh, err := h.prepare(config)
+	if err == nil {
+		err = h.turnOver(config, fresh)
+	}
+	if err != nil {
 		return err
 	}
 	h.before("give back " + render.YAMLPath(number))
@@ -345,11 +369,7 @@ func (h *Host) Sweep() error {
 			if name == current {
 				continue
 			}
-			files, err := filesIn(h.at(filepath.Join(folder, name)))
-			if err == nil {
-				err = h.backUp(nic, files)
-			}
-			if err != nil {
+			if err := h.backUpFolder(nic, name); err != nil {
 				return err
 			}
 			h.before("remove " + name)

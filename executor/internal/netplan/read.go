@@ -53,7 +53,8 @@ func (h *Host) read(number int) (plan.Config, bool, error) {
 	if err := json.Unmarshal(data, &config); err != nil || config.NIC != spoiled.NIC {
 		return spoiled, true, nil //nolint:nilerr // it is written anew
 	}
-	config.Spoiled = false
+	// Somebody else's file is to be read where it was, not through a link of ours.
+	config.Spoiled = config.Foreign != nil
 	files, err := filesOf(config)
 	if err != nil {
 		return spoiled, true, err
@@ -62,11 +63,11 @@ func (h *Host) read(number int) (plan.Config, bool, error) {
 	if err != nil {
 		return spoiled, true, err
 	}
-	for path, inside := range render.Links(config) {
+	for path, inside := range linksOf(config) {
 		target, err := os.Readlink(h.at(path))
 		intact = intact && err == nil && target == h.target(path, config.NIC, inside)
 	}
-	config.Spoiled = !intact
+	config.Spoiled = config.Spoiled || !intact
 	return config, true, nil
 }
 
@@ -102,9 +103,23 @@ func filesIn(dir string) (map[string]string, error) {
 	return found, nil
 }
 
-// filesOf are all files of a NIC's folder.
+// linksOf are the links that lead into a NIC's folder; see render.Links.
+func linksOf(config plan.Config) map[string]string {
+	if config.Foreign == nil {
+		return render.Links(config)
+	}
+	number, _ := plan.Number(config.NIC)
+	return map[string]string{render.YAMLPath(number): render.YAMLName}
+}
+
+// filesOf are all files of a NIC's folder. One that stands for somebody else's file has that alone.
 func filesOf(config plan.Config) (map[string]string, error) {
-	files := render.Files(config)
+	files := map[string]string{}
+	if config.Foreign != nil {
+		files[render.YAMLName] = config.Foreign.Text
+	} else {
+		files = render.Files(config)
+	}
 	data, err := json.MarshalIndent(config, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("describe %s: %w", config.NIC, err)
