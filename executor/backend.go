@@ -9,6 +9,7 @@ import (
 	"multinic.dev/executor/internal/config"
 	"multinic.dev/executor/internal/link"
 	"multinic.dev/executor/internal/netplan"
+	"multinic.dev/executor/internal/networkd"
 	"multinic.dev/executor/internal/plan"
 	"multinic.dev/executor/internal/transaction"
 	"multinic.dev/executor/internal/worker"
@@ -20,6 +21,8 @@ type backend struct {
 	name   string
 	kernel backendKernel
 	files  transaction.Persister
+	// manager makes changes live; nil: the kernel itself is changed.
+	manager transaction.Manager
 }
 
 // backendKernel is the kernel as the worker and its transactions ask it.
@@ -37,7 +40,7 @@ func backendOf(settings *config.Config, kernel *link.Kernel) (backend, error) {
 	host, err := netplan.Open(settings.HostRoot, filepath.Join(settings.StateDir, "backups"))
 	switch {
 	case err == nil:
-		return backend{name: config.Netplan, kernel: persisting{kernel, host}, files: host}, nil
+		return netplanBackend(settings, kernel, host)
 	case !errors.Is(err, netplan.ErrNone):
 		return backend{}, err
 	case settings.Backend == config.Netplan:
@@ -48,6 +51,21 @@ func backendOf(settings *config.Config, kernel *link.Kernel) (backend, error) {
 
 	return backend{}, fmt.Errorf("--backend (BACKEND) is auto, and --host-root (HOST_ROOT) is %q: %w; or write netlink, with which nothing lasts "+
 		"through a boot until the executor starts", settings.HostRoot, err)
+}
+
+// netplanBackend is the host's Netplan, with its networkd where that may be used.
+func netplanBackend(settings *config.Config, kernel *link.Kernel, host *netplan.Host) (backend, error) {
+	b := backend{name: config.Netplan, kernel: persisting{kernel, host}, files: host}
+	if settings.Activation == config.Kernel {
+		return b, nil
+	}
+	manager, err := networkd.Open(settings.HostRoot)
+	if err != nil {
+		return backend{}, err
+	}
+	b.manager = manager
+
+	return b, nil
 }
 
 // persisting is a kernel with what the next boot makes of it.

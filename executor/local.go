@@ -77,7 +77,8 @@ func cleanup(ctx context.Context, settings *config.Config, out io.Writer) (code 
 		return complain(err, exitBadSetting)
 	}
 	transactions := transaction.New(transaction.Config{
-		Kernel: using.kernel, Record: interfaces, Journal: transaction.OpenJournal(settings.StateDir), Files: using.files, Prober: transaction.Unguarded{},
+		Kernel: using.kernel, Record: interfaces, Journal: transaction.OpenJournal(settings.StateDir), Files: using.files,
+		Manager: using.manager, Prober: transaction.Unguarded{},
 		Guard: transaction.Unguarded{}, Log: zap.NewNop(), Machine: identity.Machine, Boot: identity.Boot,
 	})
 	if err := local.Cleanup(ctx, out, interfaces.Cards(), kernel, transactions); err != nil {

@@ -162,6 +162,7 @@ func assemble(
 	known := &knownKernel{backendKernel: using.kernel, guard: watch}
 	transactions := transaction.New(transaction.Config{
 		Kernel: known, Record: interfaces, Journal: transaction.OpenJournal(settings.StateDir), Files: using.files,
+		Manager: using.manager, OnlyManager: settings.Activation == config.Manager,
 		Prober: arp.Prober{}, Guard: watch, Log: log, Machine: identity.Machine, Boot: identity.Boot,
 	})
 	e.worker = worker.New(worker.Config{
@@ -171,7 +172,7 @@ func assemble(
 	e.session = session.New(session.Config{
 		Dial:  func() (*grpc.ClientConn, error) { return session.Dial(settings.Dispatcher) },
 		Hello: &multinicv1.Hello{NodeName: settings.NodeName, ExecutorVersion: version},
-		Facts: &multinicv1.NodeFacts{ExecutorVersion: version, KernelRelease: release, Backend: using.name, Activation: "kernel", Mode: settings.Mode},
+		Facts: &multinicv1.NodeFacts{ExecutorVersion: version, KernelRelease: release, Backend: using.name, Mode: settings.Mode},
 		Sets:  sets, Reports: reports, Meter: meter, Log: log, Chance: rand.Float64,
 	})
 	e.http = probe.NewServer(e.worker, e.session, registry)

@@ -16,11 +16,20 @@ import (
 // both are the releases of Debian whose Netplan is tested: 0.106 with systemd 252, and 1.1 with systemd 257.
 func both() []debian.Release { return []debian.Release{debian.Bookworm, debian.Trixie} }
 
-// onBoth runs a test on both releases.
+// onBoth runs a test on both releases, with the kernel changed by the executor itself, as where networkd is as it comes.
 func onBoth(t *testing.T, test func(t *testing.T, s *stage)) {
 	t.Helper()
 	for _, release := range both() {
-		t.Run(string(release), func(t *testing.T) { test(t, newStage(t, release)) })
+		t.Run(string(release), func(t *testing.T) { test(t, newStage(t, release, false)) })
+	}
+}
+
+// onBothByBoth runs a test on both releases, with both activations: the other is by networkd, which is set up so that it may be told.
+func onBothByBoth(t *testing.T, test func(t *testing.T, s *stage)) {
+	t.Helper()
+	onBoth(t, test)
+	for _, release := range both() {
+		t.Run(string(release)+" by networkd", func(t *testing.T) { test(t, newStage(t, release, true)) })
 	}
 }
 
@@ -39,14 +48,20 @@ type stage struct {
 	host  *container.Container
 	node  *fleet.Node
 	wire  *node.Wire
+	// byManager says that networkd is told of changes.
+	byManager bool
 }
 
 // newStage boots a host with a network of its own, by Netplan, and with cards that would be called as multinic calls them: a veth has
 // no permanent address by which udev could name it.
-func newStage(t *testing.T, release debian.Release) *stage {
+func newStage(t *testing.T, release debian.Release, byManager bool) *stage {
 	t.Helper()
 	// The host first: it must outlive the executor, which has files of it open.
-	s := &stage{T: t, host: container.New(t, release, nodeName), wire: node.NewWire(t, "wire")}
+	s := &stage{T: t, host: container.New(t, release, nodeName), wire: node.NewWire(t, "wire"), byManager: byManager}
+	if byManager {
+		s.host.Write("/etc/systemd/networkd.conf.d/foreign.conf", 0o644,
+			"[Network]\nManageForeignRoutes=no\nManageForeignRoutingPolicyRules=no\nManageForeignNextHops=no\n")
+	}
 	s.fleet = fleet.New(t, fleet.Settings{Programs: programs, Prepare: "ALTER TABLE multi_interface ADD COLUMN mtu INT"})
 	underlay := node.NewWire(t, "underlay")
 	underlay.AddHost("gateway", "192.0.2.1/24")
@@ -55,6 +70,7 @@ func newStage(t *testing.T, release debian.Release) *stage {
   version: 2
   ethernets:
     eth0:
+      accept-ra: false
       addresses: [192.0.2.5/24]
       routes: [{to: default, via: 192.0.2.1}]
 `)
@@ -74,6 +90,21 @@ func (s *stage) boot() {
 	s.host.Configured("eth0")
 }
 
+// activated says by what the node's last changes were made live.
+func (s *stage) activated() string { return s.fleet.View(nodeName).GetFacts().GetActivation() }
+
+// wantActivated says that the last changes were made live as the stage is for.
+func (s *stage) wantActivated(when string) {
+	s.Helper()
+	want := "kernel"
+	if s.byManager {
+		want = "manager"
+	}
+	if got := s.activated(); got != want {
+		s.Errorf("%s: made live by %q, want %q", when, got, want)
+	}
+}
+
 // rows are two of the node's.
 func rows() []fleet.Row {
 	return []fleet.Row{
@@ -85,6 +116,7 @@ func rows() []fleet.Row {
 // right says that the kernel is what rows say.
 func (s *stage) right(expect oracle.Expect, rows ...fleet.Row) {
 	s.Helper()
+	expect.ByManager = expect.ByManager || s.byManager
 	if wrong := s.node.Judge(expect, rows...); wrong != "" {
 		s.Errorf("the kernel:\n%s", wrong)
 	}
@@ -93,13 +125,14 @@ func (s *stage) right(expect oracle.Expect, rows ...fleet.Row) {
 // TestRowsBecomeTheHostsOwnFiles and the next boot makes of them what they ask for, without the executor; and a row that goes leaves
 // nothing.
 func TestRowsBecomeTheHostsOwnFiles(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *stage) {
+	onBothByBoth(t, func(t *testing.T, s *stage) {
 		t.Helper()
 		before := s.host.Files("/etc")
 		m := monitor.Start(t, s.node.Node)
 		s.fleet.Insert(rows()...)
 		s.node.StartExecutor()
 		s.fleet.AwaitAll()
+		s.wantActivated("first apply")
 		s.right(oracle.Expect{}, rows()...)
 		for _, event := range m.Mark(t) {
 			if event.Link == "eth0" {
@@ -161,7 +194,7 @@ func (s *stage) set(mac, what string) {
 // TestWhateverFailsIsUndoneOnTheHostAsWell has a row change into what cannot be, for reasons of the host's, beside one that changes
 // into what can.
 func TestWhateverFailsIsUndoneOnTheHostAsWell(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *stage) {
+	onBothByBoth(t, func(t *testing.T, s *stage) {
 		t.Helper()
 		all := rows()
 		s.fleet.Insert(all...)

@@ -43,7 +43,7 @@ func foreign(events []monitor.Event) []monitor.Event {
 // TestNothingForeignHearsOfIt through a first apply, a change, a failure with its undoing, a removal, restarts, and right after a
 // daemon-reload, which has Netplan's files of the host generated anew. The control is what plain `netplan apply` does to the same host.
 func TestNothingForeignHearsOfIt(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *stage) {
+	onBothByBoth(t, func(t *testing.T, s *stage) {
 		t.Helper()
 		s.cni()
 		all := rows()
@@ -58,9 +58,11 @@ func TestNothingForeignHearsOfIt(t *testing.T) {
 		s.fleet.Insert(all...)
 		s.node.StartExecutor()
 		s.fleet.AwaitAll()
+		s.wantActivated("first apply")
 		quiet("first apply")
 		s.set(mac(0), "ip_address = '10.1.0.11', netplan_success = 0")
 		s.fleet.AwaitAll()
+		s.wantActivated("a change")
 		quiet("a change")
 		s.set(mac(0), "ip_address = '10.1.0.99'")
 		s.fleet.AwaitResult(nodeName, mac(0), "FAILED ADDRESS_IN_USE")
@@ -68,6 +70,9 @@ func TestNothingForeignHearsOfIt(t *testing.T) {
 		s.host.MustRun("systemctl", "daemon-reload")
 		s.set(mac(0), "ip_address = '10.1.0.12', netplan_success = 0")
 		s.fleet.AwaitAll()
+		if got := s.activated(); got != "kernel" {
+			t.Errorf("after a daemon-reload it was made live by %q", got)
+		}
 		quiet("a change after a daemon-reload")
 		if err := s.node.Executor.Stop(); err != nil {
 			t.Fatal(err)
@@ -93,7 +98,7 @@ func TestNothingForeignHearsOfIt(t *testing.T) {
 // TestWhatTheHostsManagerDoesLaterIsNotFought has somebody restart networkd, and apply Netplan: both set multinic's interfaces up
 // from the same files. Whatever that disturbs is repaired, soon and without end.
 func TestWhatTheHostsManagerDoesLaterIsNotFought(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *stage) {
+	onBothByBoth(t, func(t *testing.T, s *stage) {
 		t.Helper()
 		all := rows()
 		s.fleet.Insert(all...)

@@ -28,6 +28,8 @@ type Config struct {
 	Mode   string `name:"mode" env:"MODE" default:"apply" help:"apply: make the node what is asked for. observe: only say what would be done."`
 	NodeIP string `name:"node-ip" env:"NODE_IP" placeholder:"ADDRESS" help:"${nodeip}"`
 
+	Activation string `name:"activation" env:"ACTIVATION" default:"auto" help:"${activation}"`
+
 	ConfirmTimeout time.Duration `name:"confirm-timeout" env:"CONFIRM_TIMEOUT" default:"5s" help:"${confirm}"`
 
 	Version kong.VersionFlag `name:"version" help:"Print the version and exit."`
@@ -48,6 +50,12 @@ const (
 	Auto    = "auto"
 	Netplan = "netplan"
 	Netlink = "netlink"
+)
+
+// The activations, but for Auto: by what changes are made live.
+const (
+	Manager = "manager"
+	Kernel  = "kernel"
 )
 
 // The modes.
@@ -77,7 +85,9 @@ func Parse(args []string, version string, out io.Writer, exit func(int), hostnam
 		kong.Description("Makes this node's multinic interfaces what the dispatcher asks for, proves it by the kernel, and reports. "+
 			"Each flag can also be set in the environment."),
 		kong.Vars{
-			"version":  "multinic-executor " + version,
+			"version": "multinic-executor " + version,
+			"activation": "What makes changes live. manager: the host's network manager, and nothing else. kernel: the executor itself, over netlink. " +
+				"auto: the manager where it can be told without any chance that it touches what is not multinic's, and else the executor itself.",
 			"confirm":  "How long the dispatcher may take to be reached anew after a change.",
 			"nodeip":   "The node's own address, which is guarded above all. Not set: those of its default route's links.",
 			"identity": "How this executor proves who it is. insecure: not at all, and in plain text, over loopback or a unix socket only. Required.",
@@ -162,6 +172,10 @@ func (c *Config) checkOwn() error {
 	switch address, err := netip.ParseAddr(c.NodeIP); {
 	case c.Mode != Apply && c.Mode != Observe:
 		return fmt.Errorf("--mode (MODE) is %q: write apply or observe", c.Mode)
+	case c.Activation != Auto && c.Activation != Manager && c.Activation != Kernel:
+		return fmt.Errorf("--activation (ACTIVATION) is %q: write auto, manager or kernel", c.Activation)
+	case c.Activation == Manager && c.Backend == Netlink:
+		return errors.New("--activation (ACTIVATION) is manager, and --backend (BACKEND) netlink is for hosts without one: write kernel or auto")
 	case c.NodeIP != "" && (err != nil || address.IsUnspecified() || address.IsLoopback()):
 		return fmt.Errorf("--node-ip (NODE_IP) is %q: write the node's own address, such as 192.0.2.10, or nothing", c.NodeIP)
 	case c.ConfirmTimeout <= 0 || c.ConfirmTimeout > time.Minute:

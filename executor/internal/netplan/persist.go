@@ -88,17 +88,16 @@ func firstForeignDifference(before, after output) string {
 	paths := maps.Clone(before)
 	maps.Copy(paths, after)
 	for _, path := range slices.Sorted(maps.Keys(paths)) {
-		if !isOurs(filepath.Base(path)) && before[path] != after[path] {
+		if !isGenerated(filepath.Base(path)) && before[path] != after[path] {
 			return path
 		}
 	}
 	return ""
 }
 
-// isOurs says whether a generated file is of one of multinic's interfaces.
-func isOurs(name string) bool {
-	interfaceName, generated := strings.CutPrefix(name, render.Generated(""))
-	return generated && plan.IsOurName(strings.TrimSuffix(interfaceName, filepath.Ext(name)))
+// isGenerated says whether a file is what netplan generates for one of multinic's interfaces.
+func isGenerated(name string) bool {
+	return render.IsOurs(name) && strings.HasPrefix(name, render.Generated(""))
 }
 
 // contradicted says which of the host's definitions is for a NIC as well; nil: none is.
@@ -407,21 +406,52 @@ func (h *Host) install(files map[string]string) error {
 		return fmt.Errorf("install what netplan generates: %w", err)
 	}
 	for _, entry := range entries {
-		if _, wanted := files[entry.Name()]; !wanted && isOurs(entry.Name()) {
+		if _, wanted := files[entry.Name()]; !wanted && isGenerated(entry.Name()) {
 			h.before("remove " + entry.Name())
 			if err := os.Remove(filepath.Join(dir, entry.Name())); err != nil {
 				return fmt.Errorf("install what netplan generates: %w", err)
 			}
 		}
 	}
+	if err := h.retract(dir, entries); err != nil {
+		return err
+	}
 	for name, text := range files {
 		path := filepath.Join(dir, name)
-		if is, err := os.ReadFile(path); !isOurs(name) || err == nil && string(is) == text {
+		if is, err := os.ReadFile(path); !isGenerated(name) || err == nil && string(is) == text {
 			continue
 		}
 		h.before("install " + name)
 		if err := durable.WriteShared(path, []byte(text), h.group); err != nil {
 			return fmt.Errorf("install what netplan generates: %w", err)
+		}
+	}
+	return nil
+}
+
+// retract takes away what networkd was told of NICs, and is not what is persisted of them; see package networkd.
+func (h *Host) retract(dir string, entries []os.DirEntry) error {
+	persisted, err := h.Read()
+	if err != nil {
+		return err
+	}
+	told := map[string]string{}
+	for _, config := range persisted {
+		if config.Foreign == nil && !config.Spoiled {
+			maps.Copy(told, render.Volatile(config))
+		}
+	}
+	for _, entry := range entries {
+		path := filepath.Join(dir, entry.Name())
+		if !render.IsOurs(entry.Name()) || !strings.HasPrefix(entry.Name(), render.VolatilePrefix) {
+			continue
+		}
+		if text, err := os.ReadFile(path); err == nil && string(text) == told[entry.Name()] {
+			continue
+		}
+		h.before("remove " + entry.Name())
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("take back what networkd was told: %w", err)
 		}
 	}
 	return nil

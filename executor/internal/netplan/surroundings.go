@@ -82,7 +82,7 @@ func (h *Host) definitionsIn(out output) ([]plan.Definition, error) {
 			return nil, err
 		}
 		for _, entry := range entries {
-			if _, known := files[entry.Name()]; known || entry.IsDir() || strings.HasPrefix(entry.Name(), render.Generated("")) {
+			if _, known := files[entry.Name()]; known || entry.IsDir() || render.IsOurs(entry.Name()) || strings.HasPrefix(entry.Name(), render.Generated("")) {
 				continue
 			}
 			data, err := h.readWithin(filepath.Join(dir, entry.Name()))

@@ -43,6 +43,15 @@ func FormerOf(mac string, names []string, kernel Kernel) Former {
 	return former
 }
 
+// Names are those that the card had or was to get.
+func (f Former) Names() []string {
+	var names []string
+	for _, number := range f.Numbers {
+		names = append(names, nameOf(number))
+	}
+	return names
+}
+
 // linksIn are the card and the VLANs of multinic's on it. Those that stand on it under other names are somebody else's, unless
 // they were ours before.
 func (f Former) linksIn(kernel Kernel) []Link {

@@ -3,7 +3,6 @@ package transaction
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 
 	"go.uber.org/zap"
@@ -64,7 +63,14 @@ func (r *run) persist(ctx context.Context) bool {
 		r.failAll(nil, Failure{Kind: Persist, Err: err})
 		return true
 	}
-	kernel, err := r.readWhole(ctx, slices.Collect(maps.Keys(r.names)))
+	var gone []string
+	for _, change := range changes {
+		if forget, is := change.(plan.Forget); is {
+			gone = append(gone, forget.NIC)
+		}
+	}
+	r.letGo(ctx, gone)
+	kernel, err := r.readWhole(ctx, r.macs())
 	if err != nil {
 		r.failAll(nil, Failure{Kind: Unverified, Err: err})
 		return true

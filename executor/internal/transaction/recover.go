@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -94,6 +95,12 @@ func (t *Transactor) putBack(ctx context.Context, entry Entry) error {
 		for _, former := range entry.Cards {
 			left = append(left, former.Restore(kernel)...)
 		}
+		if pass == 0 && t.recall(ctx, entry) {
+			if err := t.awaitFormer(ctx, entry, macs); err != nil {
+				return err
+			}
+			continue
+		}
 		if len(left) == 0 {
 			break
 		}
@@ -120,6 +127,32 @@ func (t *Transactor) putBack(ctx context.Context, entry Entry) error {
 		}
 	}
 	return t.putBackShared(ctx)
+}
+
+// awaitFormer waits until the manager has made the cards of an entry what they were, or has had its time.
+func (t *Transactor) awaitFormer(ctx context.Context, entry Entry, macs []string) error {
+	tick := time.NewTicker(managerInterval)
+	defer tick.Stop()
+	for deadline := time.Now().Add(managerTime); time.Now().Before(deadline); <-tick.C {
+		kernel, err := t.readWhole(ctx, macs)
+		if err != nil {
+			return err
+		}
+		isLeft := slices.ContainsFunc(entry.Cards, func(former plan.Former) bool { return slices.ContainsFunc(former.Restore(kernel), isContent) })
+		if !isLeft {
+			return nil
+		}
+	}
+	return nil
+}
+
+// isContent says whether a change is one of what a network manager sets up on a link.
+func isContent(change plan.Change) bool {
+	switch change.(type) {
+	case plan.AddAddress, plan.RemoveAddress, plan.AddRoute, plan.RemoveRoute, plan.AddRule, plan.RemoveRule:
+		return true
+	}
+	return false
 }
 
 // putBackShared makes what belongs to no card what the cards need that are there now.

@@ -104,7 +104,7 @@ type Guard interface {
 	Begin(ctx context.Context, kernel plan.Kernel, claims plan.Claims) (after func(ctx context.Context) error, err error)
 }
 
-// Config is what a Transactor is made of. All of it must be set.
+// Config is what a Transactor is made of. All of it must be set, but for Manager.
 type Config struct {
 	Kernel  Kernel
 	Record  Record
@@ -112,7 +112,11 @@ type Config struct {
 	Files   Persister
 	Prober  Prober
 	Guard   Guard
-	Log     *zap.Logger
+	// Manager makes changes live, where it can; nil: the kernel is always changed. OnlyManager says that nothing is changed that it
+	// cannot be told of.
+	Manager     Manager
+	OnlyManager bool
+	Log         *zap.Logger
 	// Machine and Boot are the ids of the machine and of its boot.
 	Machine, Boot string
 }
@@ -125,6 +129,8 @@ type Transactor struct {
 	unfinished bool
 	stuck      error
 	stuckCards []string
+	// byManager says that the manager was told of the last changes.
+	byManager bool
 }
 
 // New returns a Transactor. Recover must be called before anything else.
@@ -212,6 +218,9 @@ func (t *Transactor) transact(ctx context.Context, g goal) Failures {
 	return r.failed
 }
 
+// macs are those of all cards of a transaction.
+func (r *run) macs() []string { return slices.Collect(maps.Keys(r.names)) }
+
 // blocks says whether something of a card cannot be done.
 func (l remainder) blocks(mac string) bool {
 	for key := range l.blocked {
@@ -264,12 +273,19 @@ func (r *run) was(mac string) record.Was {
 // make changes the cards until nothing is left to change, or too often.
 func (r *run) make(ctx context.Context, left remainder) {
 	steps, shared := r.divide(left.steps), left.shared
-	for range passes {
+	for pass := range passes {
 		for _, mac := range slices.Clone(r.alive) {
 			prepare, _ := split(steps[mac])
 			r.apply(mac, prepare)
 		}
 		r.probe(ctx, steps)
+		if pass == 0 && r.activate(ctx) {
+			var err error
+			if steps, shared, err = r.await(ctx); err != nil {
+				r.failAll(nil, Failure{Kind: Unverified, Err: err})
+				return
+			}
+		}
 		for _, mac := range slices.Clone(r.alive) {
 			_, rest := split(steps[mac])
 			r.apply(mac, rest)
@@ -277,16 +293,10 @@ func (r *run) make(ctx context.Context, left remainder) {
 		if len(r.alive) > 0 {
 			r.applyShared(shared)
 		}
-		kernel, err := r.readWhole(ctx, slices.Collect(maps.Keys(r.names)))
-		if err != nil {
-			r.failAll(steps, Failure{Kind: Unverified, Err: err})
+		var err error
+		if steps, shared, err = r.read(ctx); err != nil {
+			r.failAll(nil, Failure{Kind: Unverified, Err: err})
 			return
-		}
-		r.kernel = kernel
-		left = r.left(kernel, record.Claims(r.Record.Cards()))
-		steps, shared = r.divide(left.steps), left.shared
-		for key, f := range left.blocked {
-			r.fail(key.MAC, key, f)
 		}
 		if len(shared) == 0 && !slices.ContainsFunc(r.alive, func(mac string) bool { return len(steps[mac]) > 0 }) {
 			return

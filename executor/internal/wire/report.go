@@ -4,6 +4,7 @@ import (
 	"strings"
 	"unicode"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"multinic.dev/executor/internal/plan"
@@ -13,8 +14,10 @@ import (
 
 // FromReport makes the message that a report is on a stream. A report of another stream's set says what the node has all
 // the same, but neither under which generation it was verified nor of which revision it speaks: both are names that
-// only the dispatcher of that stream gave.
+// only the dispatcher of that stream gave. Facts are what does not change.
 func FromReport(report work.Report, stream uint64, facts *multinicv1.NodeFacts) *multinicv1.NodeReport {
+	facts = proto.CloneOf(facts)
+	facts.Activation = report.Activation
 	message := &multinicv1.NodeReport{Facts: facts}
 	if report.Generation.Stream == stream {
 		message.Generation = report.Generation.Number

@@ -13,6 +13,8 @@ type Report struct {
 	Generation Generation
 	// Results are ordered by key; no two have the same.
 	Results []Result
+	// Activation is what the last changes were made live by, such as "kernel".
+	Activation string
 }
 
 // Result is what became of one interface.

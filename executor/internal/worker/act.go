@@ -237,6 +237,8 @@ type Transactions interface {
 	Unfinished(mac string) error
 	// Make makes what an order asks for, in one transaction, and returns what failed and was put back.
 	Make(ctx context.Context, order transaction.Order) transaction.Failures
+	// Activation is what the last changes were made live by.
+	Activation() transaction.Activation
 	// Foresee says what would be done for releases and items, and does nothing.
 	Foresee(ctx context.Context, items []plan.Item, releases []plan.Release) (plan.Foreseen, error)
 	// Release takes away what cards give up, and returns what failed and was put back.

@@ -97,6 +97,7 @@ func (r *round) stuck(mac string) *failure {
 
 // publish reports, if it is news.
 func (w *Worker) publish(report work.Report) {
+	report.Activation = string(w.Transactions.Activation())
 	if w.published && reflect.DeepEqual(report, w.reported) {
 		return
 	}

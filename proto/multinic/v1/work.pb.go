@@ -743,9 +743,9 @@ type NodeFacts struct {
 	ExecutorVersion string `protobuf:"bytes,1,opt,name=executor_version,json=executorVersion,proto3" json:"executor_version,omitempty"`
 	// The kernel's release, as `uname -r` prints it.
 	KernelRelease string `protobuf:"bytes,2,opt,name=kernel_release,json=kernelRelease,proto3" json:"kernel_release,omitempty"`
-	// What makes the configuration last: "netlink".
+	// What makes the configuration last: "netplan", or "netlink".
 	Backend string `protobuf:"bytes,3,opt,name=backend,proto3" json:"backend,omitempty"`
-	// What makes changes live: "kernel".
+	// What made the last changes live: "manager", the host's network manager, or "kernel", the executor itself.
 	Activation string `protobuf:"bytes,4,opt,name=activation,proto3" json:"activation,omitempty"`
 	// Whether it applies or only observes: "apply" or "observe".
 	Mode          string `protobuf:"bytes,5,opt,name=mode,proto3" json:"mode,omitempty"`

@@ -134,3 +134,14 @@ func (u unit) all(section, key string) []string {
 	}
 	return values
 }
+
+// Settings are those of a section of a file as systemd.syntax(7) has it; of one that stands there twice, the last.
+func Settings(text, section string) map[string]string {
+	settings := map[string]string{}
+	for _, entry := range parse(text) {
+		if entry.section == section {
+			settings[entry.key] = entry.value
+		}
+	}
+	return settings
+}

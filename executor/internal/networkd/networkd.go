@@ -1,0 +1,129 @@
+// Package networkd has a host's systemd-networkd set up multinic's interfaces, where it can be told of them without any chance that it
+// touches others.
+package networkd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	securejoin "github.com/cyphar/filepath-securejoin"
+
+	"multinic.dev/executor/internal/durable"
+	"multinic.dev/executor/internal/host"
+	"multinic.dev/executor/internal/netplan/render"
+	"multinic.dev/executor/internal/plan"
+)
+
+// volatile is where the files are that networkd is told of, below the host's root. They are gone after a boot.
+const volatile = "run/systemd/network"
+
+// ErrUntold says that networkd was not told, and what could have happened. Nothing was changed but files that it has not read.
+var ErrUntold = errors.New("networkd cannot be told")
+
+// Manager is a host's networkd. Not safe for concurrent use: it belongs to the one goroutine that configures the node.
+type Manager struct {
+	// root is the host's root directory.
+	root string
+	// group owns the files; networkd could not read them otherwise.
+	group int
+}
+
+// Open returns the networkd of a host, which need not run; root is the host's root directory.
+func Open(root string) (*Manager, error) {
+	group, err := host.GroupID(root, "systemd-network")
+	return &Manager{root: root, group: group}, err
+}
+
+// Tell has networkd set up NICs as configurations say, and let go of those that are forgotten. It returns as soon as networkd knows; what
+// it does then takes some more milliseconds, and only the kernel shows whether it succeeds. Errors: ErrUntold, with the reason.
+func (m *Manager) Tell(ctx context.Context, configs []plan.Config, forget []string) error {
+	err := m.reloadable(ctx)
+	if err != nil {
+		// What it was told of these before is true no longer: if it starts anew, it should find what netplan has generated.
+		for _, config := range configs {
+			forget = append(forget, config.NIC)
+		}
+		configs, err = nil, fmt.Errorf("%w: %w", ErrUntold, err)
+	}
+	for _, nic := range forget {
+		err = errors.Join(err, m.remove(nic, nil))
+	}
+	for _, config := range configs {
+		err = errors.Join(err, m.write(config))
+	}
+	if err != nil {
+		return err
+	}
+	return m.reload(ctx)
+}
+
+// Knows says whether networkd was told of a NIC since the last boot, and not to forget it.
+func (m *Manager) Knows(nic string) bool {
+	_, err := os.Lstat(m.at(filepath.Join(volatile, render.VolatilePrefix+nic+".network")))
+	return err == nil
+}
+
+// IsTold says whether networkd was told of a NIC just what a configuration says.
+func (m *Manager) IsTold(config plan.Config) bool {
+	files := render.Volatile(config)
+	for name, text := range files {
+		if is, err := os.ReadFile(m.at(filepath.Join(volatile, name))); err != nil || string(is) != text {
+			return false
+		}
+	}
+	return true
+}
+
+// write has the files of a NIC be what a configuration says.
+func (m *Manager) write(config plan.Config) error {
+	if err := os.MkdirAll(m.at(volatile), 0o755); err != nil { //nolint:gosec // as netplan makes it
+		return fmt.Errorf("write for networkd: %w", err)
+	}
+	files := render.Volatile(config)
+	if err := m.remove(config.NIC, files); err != nil {
+		return err
+	}
+	for name, text := range files {
+		path := m.at(filepath.Join(volatile, name))
+		if is, err := os.ReadFile(path); err == nil && string(is) == text {
+			continue
+		}
+		if err := durable.WriteShared(path, []byte(text), m.group); err != nil {
+			return fmt.Errorf("write for networkd: %w", err)
+		}
+	}
+	return nil
+}
+
+// remove takes away the files of a NIC, but for some.
+func (m *Manager) remove(nic string, but map[string]string) error {
+	entries, err := os.ReadDir(m.at(volatile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove what networkd was told: %w", err)
+	}
+	for _, entry := range entries {
+		of, isOurs := strings.CutPrefix(entry.Name(), render.VolatilePrefix+nic)
+		_, kept := but[entry.Name()]
+		if !isOurs || !strings.HasPrefix(of, ".") || kept {
+			continue
+		}
+		if err := os.Remove(m.at(filepath.Join(volatile, entry.Name()))); err != nil {
+			return fmt.Errorf("remove what networkd was told: %w", err)
+		}
+	}
+	return nil
+}
+
+// at is a path of the host's as this process sees it; see package netplan.
+func (m *Manager) at(path string) string {
+	dir, err := securejoin.SecureJoin(m.root, filepath.Dir(path))
+	if err != nil {
+		return filepath.Join(m.root, path) // Opening it says what is wrong.
+	}
+	return filepath.Join(dir, filepath.Base(path))
+}

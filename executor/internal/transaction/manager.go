@@ -1,0 +1,145 @@
+package transaction
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"multinic.dev/executor/internal/plan"
+	"multinic.dev/executor/internal/record"
+)
+
+// Manager is the host's network manager, which can be told of NICs.
+type Manager interface {
+	// Tell has it set NICs up as configurations say, and let go of those that are forgotten. It returns as soon as it knows; only the
+	// kernel shows what it does. An error says why it was not told, or did not answer.
+	Tell(ctx context.Context, configs []plan.Config, forget []string) error
+	// Knows says whether it was told of a NIC, and not to forget it, and IsTold whether of just this.
+	Knows(nic string) bool
+	IsTold(config plan.Config) bool
+}
+
+// Activation is what makes changes live.
+type Activation string
+
+// The activations. ByManager is tried first, and where it cannot be, or does not lead to what was asked for, the kernel is changed.
+const (
+	ByKernel  Activation = "kernel"
+	ByManager Activation = "manager"
+)
+
+// managerTime is how long the manager may take for what it was told, and managerInterval how often the kernel is asked. It takes some
+// tens of milliseconds, and emulated machines more.
+const (
+	managerTime     = 3 * time.Second
+	managerInterval = 10 * time.Millisecond
+)
+
+// Activation is what the last changes were made live by.
+func (t *Transactor) Activation() Activation {
+	if t.byManager {
+		return ByManager
+	}
+	return ByKernel
+}
+
+// activate has the manager set up the cards, whose links are prepared, and says whether it was told. What is left after it has had its
+// time is for the kernel.
+func (r *run) activate(ctx context.Context) bool {
+	if r.Manager == nil {
+		return false
+	}
+	var configs []plan.Config
+	for _, mac := range r.alive {
+		if persist, is := r.persists[mac].change.(plan.Persist); is {
+			configs = append(configs, *persist.Config)
+		}
+	}
+	if len(configs) == 0 {
+		return false
+	}
+	err := r.Manager.Tell(ctx, configs, nil)
+	r.byManager = err == nil
+	if err == nil {
+		return true
+	}
+	r.Log.Info("the host's network manager was not told of the change; the kernel is changed instead", zap.Error(err))
+	if r.OnlyManager {
+		for _, mac := range slices.Clone(r.alive) {
+			if s, is := r.persists[mac]; is {
+				r.fail(mac, s.key, Failure{Kind: Refused, Err: err})
+			}
+		}
+	}
+	return false
+}
+
+// await reads the kernel until the manager has left nothing to do, or has had its time, and returns what is left.
+func (r *run) await(ctx context.Context) (steps map[string][]step, shared []plan.Change, err error) {
+	tick := time.NewTicker(managerInterval)
+	defer tick.Stop()
+	for deadline := time.Now().Add(managerTime); ; <-tick.C {
+		if steps, shared, err = r.read(ctx); err != nil {
+			return nil, nil, err
+		}
+		isLeft := slices.ContainsFunc(r.alive, func(mac string) bool { return len(steps[mac]) > 0 })
+		if !isLeft || time.Now().After(deadline) {
+			return steps, shared, nil
+		}
+	}
+}
+
+// read reads the kernel, and what is left to be done then.
+func (r *run) read(ctx context.Context) (steps map[string][]step, shared []plan.Change, err error) {
+	kernel, err := r.readWhole(ctx, r.macs())
+	if err != nil {
+		return nil, nil, err
+	}
+	r.kernel = kernel
+	left := r.left(kernel, record.Claims(r.Record.Cards()))
+	steps = r.divide(left.steps)
+	for key, f := range left.blocked {
+		r.fail(key.MAC, key, f)
+	}
+	return steps, left.shared, nil
+}
+
+// letGo has the manager let go of what it was told of NICs, so that what is persisted of them counts. If it cannot be told, it finds that
+// when it starts again.
+func (t *Transactor) letGo(ctx context.Context, nics []string) {
+	if t.Manager == nil || len(nics) == 0 {
+		return
+	}
+	if err := t.Manager.Tell(ctx, nil, nics); err != nil {
+		t.Log.Info("the host's network manager was not told to let go of NICs", zap.Strings("interface", nics), zap.Error(err))
+	}
+}
+
+// recall has the manager set up anew the cards of an entry of which it was told something else than what they were, and says whether it
+// was told.
+func (t *Transactor) recall(ctx context.Context, entry Entry) bool {
+	var configs []plan.Config
+	var forget []string
+	for _, former := range entry.Cards {
+		for _, nic := range former.Names() {
+			i := slices.IndexFunc(former.Persisted, func(config plan.Config) bool { return config.NIC == nic && config.Foreign == nil && !config.Spoiled })
+			switch {
+			case t.Manager == nil || !t.Manager.Knows(nic):
+			case i < 0:
+				forget = append(forget, nic)
+			case !t.Manager.IsTold(former.Persisted[i]):
+				configs = append(configs, former.Persisted[i])
+			}
+		}
+	}
+	if len(configs)+len(forget) == 0 {
+		return false
+	}
+	if err := t.Manager.Tell(ctx, configs, forget); err != nil {
+		t.Log.Info("the host's network manager was not told of what is put back; the kernel is changed instead", zap.Error(err))
+		return false
+	}
+	return true
+}
