@@ -32,7 +32,9 @@ func (h *Host) Check(ctx context.Context, configs []plan.Config) []error {
 	for i, config := range configs {
 		failed[i] = h.claim(config)
 	}
-	if err := h.try(ctx, before, configs, failed); err != nil {
+	if err := h.try(ctx, before, configs, failed); errors.Is(err, errHangs) {
+		return all(failed, err) // Asked once for each of them, it would hang as often.
+	} else if err != nil {
 		// One of them must be to blame: each alone.
 		for i, config := range configs {
 			if failed[i] == nil {
