@@ -168,6 +168,7 @@ func TestWhateverFailsIsUndoneOnTheHostAsWell(t *testing.T) {
 		s.node.StartExecutor()
 		s.fleet.AwaitAll()
 		s.wire.AddHost("neighbour", "10.1.0.99/24")
+		program := generator(s)
 		for _, test := range []struct {
 			what      string
 			begin     func()
@@ -186,13 +187,14 @@ func TestWhateverFailsIsUndoneOnTheHostAsWell(t *testing.T) {
 				s.host.MustRun("mount", "-o", "remount,bind,ro", "/etc")
 			},
 				func() { s.host.MustRun("umount", "/etc") }, "FAILED PERSIST_FAILED", true},
-			{"netplan is missing", func() { s.host.MustRun("mv", generator(s), "/root/generate") },
-				func() { s.host.MustRun("mv", "/root/generate", generator(s)) }, "FAILED PERSIST_FAILED", true},
+			{"netplan is missing", func() { s.host.MustRun("mv", program, "/root/generate") },
+				func() { s.host.MustRun("mv", "/root/generate", program) }, "FAILED PERSIST_FAILED", true},
 			{"netplan fails", func() {
-				s.host.MustRun("mv", generator(s), "/root/generate")
-				s.host.Write(generator(s), 0o755, "#!/bin/sh\nexit 3\n")
+				s.host.MustRun("mv", program, "/root/generate")
+				s.host.Write(program, 0o755, "#!/bin/sh\nexit 3\n")
 			},
-				func() { s.host.MustRun("mv", "/root/generate", generator(s)) }, "FAILED PERSIST_FAILED", true},
+				func() { s.host.MustRun("mv", "/root/generate", program) }, "FAILED PERSIST_FAILED: netplan refuses the host's other files, without multinic's: " +
+					program + ": exit status 3", true},
 		} {
 			t.Run(test.what, func(t *testing.T) {
 				address := "10.1.0.11"
@@ -225,7 +227,7 @@ func TestWhateverFailsIsUndoneOnTheHostAsWell(t *testing.T) {
 	})
 }
 
-// generator is where the host's release has netplan's generator.
+// generator is where the host's release has netplan's generator, while it is there.
 func generator(s *stage) string {
 	if _, code := s.host.Run("test", "-e", "/usr/libexec/netplan/generate"); code == 0 {
 		return "/usr/libexec/netplan/generate"
