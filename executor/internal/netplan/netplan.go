@@ -9,7 +9,6 @@ package netplan
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,8 +40,6 @@ type Host struct {
 	// root is the host's root directory, and generator the program, below it.
 	root, generator string
 	patience        time.Duration
-	// group owns what netplan generates; networkd could not read it otherwise.
-	group int
 	// before is called before each effect on the host's disk, with what it is; tests count them.
 	before func(effect string)
 }
@@ -57,36 +54,10 @@ func Open(root string) (*Host, error) {
 	}
 	for _, generator := range generators() {
 		if info, err := os.Stat(filepath.Join(root, generator)); err == nil && info.Mode().IsRegular() {
-			group, err := groupID(root, "systemd-network")
-			if err != nil {
-				return nil, err
-			}
-			return &Host{root: root, generator: "/" + generator, patience: patience, group: group, before: func(string) {}}, nil
+			return &Host{root: root, generator: "/" + generator, patience: patience, before: func(string) {}}, nil
 		}
 	}
 	return nil, fmt.Errorf("%w: there is no generator /%s: install netplan.io", ErrNone, strings.Join(generators(), " or /"))
-}
-
-// groupID is the id of a group of the host's, or root's where there is none.
-func groupID(root, name string) (int, error) {
-	data, err := os.ReadFile(filepath.Join(root, "etc/group"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("find the group of networkd: %w", err)
-	}
-	for line := range strings.Lines(string(data)) {
-		var id int
-		fields := strings.Split(strings.TrimSpace(line), ":")
-		if len(fields) < 3 || fields[0] != name {
-			continue
-		}
-		if _, err := fmt.Sscan(fields[2], &id); err == nil {
-			return id, nil
-		}
-	}
-	return 0, nil
 }
 
 // at is a path of the host's as this process sees it. Links of the host's on the way there lead to where they do for the host;
