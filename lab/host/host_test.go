@@ -47,7 +47,8 @@ func newStage(t *testing.T, release debian.Release) *stage {
 	t.Helper()
 	// The host first: it must outlive the executor, which has files of it open.
 	s := &stage{T: t, host: container.New(t, release, nodeName), wire: node.NewWire(t, "wire")}
-	s.fleet = fleet.New(t, fleet.Settings{Programs: programs, Prepare: "ALTER TABLE multi_interface ADD COLUMN mtu INT"})
+	// The dispatcher's socket is on the host's disk, for an executor that runs in the host.
+	s.fleet = fleet.New(t, fleet.Settings{Programs: programs, Dir: s.host.Path(sockets), Prepare: "ALTER TABLE multi_interface ADD COLUMN mtu INT"})
 	underlay := node.NewWire(t, "underlay")
 	underlay.AddHost("gateway", "192.0.2.1/24")
 	s.host.PlugIn("eth0", own, underlay)
