@@ -8,43 +8,42 @@ import (
 
 	"multinic.dev/lab/fleet"
 	multinicv1 "multinic.dev/proto/multinic/v1"
+	"multinic.dev/testbed/debian"
 	"multinic.dev/testbed/oracle"
 	"multinic.dev/testbed/snapshot"
 )
 
 // TestAFullDiskIsUndoneWhereverItIsFull has a change, and then a first apply, meet a disk that has room for nothing, for one page, for
 // two, and so on until there is enough: each file that is written is the one for which there is no room. What was is there again, the
-// reason names the file, and once there is room, it is done.
+// reason names the file, and once there is room, it is done. The release has no part in it.
 func TestAFullDiskIsUndoneWhereverItIsFull(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *stage) {
-		t.Helper()
-		all := rows()
-		s.fleet.Insert(all...)
-		s.node.StartExecutor()
-		s.fleet.AwaitAll()
-		changed := all[0]
-		changed.Address = "10.1.0.11"
-		said := s.untilThereIsRoom(
-			func() { s.set(mac(0), "ip_address = '10.1.0.11', netplan_success = 0") }, "0 1", []fleet.Row{changed, all[1]},
-			func() { s.set(mac(0), "ip_address = '10.1.0.10', netplan_success = 0") },
-		)
-		for _, file := range []string{"/var/lib/multinic/", "/etc/multinic/multinic0."} {
-			if !slices.ContainsFunc(said, func(reason string) bool { return strings.Contains(reason, file) }) {
-				t.Errorf("the disk was never full for a file in %s: %q", file, said)
-			}
+	s := newStage(t, debian.Trixie)
+	all := rows()
+	s.fleet.Insert(all...)
+	s.node.StartExecutor()
+	s.fleet.AwaitAll()
+	changed := all[0]
+	changed.Address = "10.1.0.11"
+	said := s.untilThereIsRoom(
+		func() { s.set(mac(0), "ip_address = '10.1.0.11', netplan_success = 0") }, "0 1", []fleet.Row{changed, all[1]},
+		func() { s.set(mac(0), "ip_address = '10.1.0.10', netplan_success = 0") },
+	)
+	for _, file := range []string{"/var/lib/multinic/", "/etc/multinic/multinic0."} {
+		if !slices.ContainsFunc(said, func(reason string) bool { return strings.Contains(reason, file) }) {
+			t.Errorf("the disk was never full for a file in %s: %q", file, said)
 		}
+	}
 
-		s.fleet.SQL("DELETE FROM multi_interface WHERE mac_address = '" + mac(0) + "'")
-		gone := func() { s.until(func() bool { return len(s.fleet.View(nodeName).GetInterfaces()) == 1 }) }
-		gone()
-		said = s.untilThereIsRoom(
-			func() { s.fleet.Insert(all[0]) }, "1 0", all,
-			func() { s.fleet.SQL("DELETE FROM multi_interface WHERE mac_address = '" + mac(0) + "'"); gone() },
-		)
-		if !slices.ContainsFunc(said, func(reason string) bool { return strings.Contains(reason, "interfaces.json") }) {
-			t.Errorf("the disk was never full for the record: %q", said)
-		}
-	})
+	s.fleet.SQL("DELETE FROM multi_interface WHERE mac_address = '" + mac(0) + "'")
+	gone := func() { s.until(func() bool { return len(s.fleet.View(nodeName).GetInterfaces()) == 1 }) }
+	gone()
+	said = s.untilThereIsRoom(
+		func() { s.fleet.Insert(all[0]) }, "1 0", all,
+		func() { s.fleet.SQL("DELETE FROM multi_interface WHERE mac_address = '" + mac(0) + "'"); gone() },
+	)
+	if !slices.ContainsFunc(said, func(reason string) bool { return strings.Contains(reason, "interfaces.json") }) {
+		t.Errorf("the disk was never full for the record: %q", said)
+	}
 }
 
 // untilThereIsRoom does something to the first card with more and more room on the disk until it is done. Before that, it fails with

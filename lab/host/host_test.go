@@ -229,8 +229,10 @@ func TestWhateverFailsIsUndoneOnTheHostAsWell(t *testing.T) {
 }
 
 // generator is where the host's release has netplan's generator, while it is there.
-func generator(s *stage) string {
-	if _, code := s.host.Run("test", "-e", "/usr/libexec/netplan/generate"); code == 0 {
+func generator(s *stage) string { return generatorOf(s.host) }
+
+func generatorOf(host *container.Container) string {
+	if _, code := host.Run("test", "-e", "/usr/libexec/netplan/generate"); code == 0 {
 		return "/usr/libexec/netplan/generate"
 	}
 
