@@ -176,6 +176,29 @@ func TestAnExecutorRunsTheSameInItsContainer(t *testing.T) {
 	}
 }
 
+// TestAnExecutorThatIsKilledInItsContainerIsFollowedByOne that puts back what it has left, and does it again.
+func TestAnExecutorThatIsKilledInItsContainerIsFollowedByOne(t *testing.T) {
+	c := newConfined(t, debian.Trixie)
+	all := rows()
+	c.start()
+	c.fleet.Insert(all...)
+	c.until(c.inTransaction)
+	c.host.MustRun("systemctl", "kill", "--signal=KILL", c.unit.Name)
+	if _, err := c.process.Wait(fleet.Patience); err != nil {
+		t.Fatal(err)
+	}
+	if !c.inTransaction() {
+		t.Fatal("it was killed when all was done: nothing is shown")
+	}
+	c.start()
+	defer c.stop()
+	c.fleet.AwaitAll()
+	c.right(oracle.Expect{}, all...)
+	if !c.logged("a transaction was left in the middle") {
+		t.Errorf("its successor has recovered nothing:\n%s", c.process.Log())
+	}
+}
+
 // TestAnExecutorNeedsLessWhereNothingOutlivesABoot is what the documentation says of the backend netlink.
 func TestAnExecutorNeedsLessWhereNothingOutlivesABoot(t *testing.T) {
 	c := newConfined(t, debian.Trixie)

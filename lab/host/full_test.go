@@ -2,6 +2,7 @@ package host_test
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -44,6 +45,45 @@ func TestAFullDiskIsUndoneWhereverItIsFull(t *testing.T) {
 	if !slices.ContainsFunc(said, func(reason string) bool { return strings.Contains(reason, "interfaces.json") }) {
 		t.Errorf("the disk was never full for the record: %q", said)
 	}
+}
+
+// TestADiskThatIsFullBeforeWhatWasClaimedIsTakenBack has the disk fill up in the middle of a first apply: there is room for the journal
+// and the record, and then for nothing, not even for the record as it was. The kernel is put back at once, the other card stays as it
+// is, and the rest is done once there is room.
+func TestADiskThatIsFullBeforeWhatWasClaimedIsTakenBack(t *testing.T) {
+	s := newStage(t, debian.Trixie)
+	all := rows()
+	s.fleet.Insert(all[1])
+	s.node.StartExecutor()
+	s.fleet.AwaitAll()
+	files, kernel := s.host.Files("/etc"), s.kernel()
+	s.fleet.Insert(all[0])
+	s.until(func() bool { return s.inTransaction() && strings.Contains(s.record(), mac(0)) })
+	s.host.LeaveRoom(0)
+	reason := s.fleet.AwaitResult(nodeName, mac(0), "FAILED")
+	if !strings.Contains(reason, "no space left on device") {
+		t.Errorf("the reason is %q", reason)
+	}
+	s.until(func() bool { return strings.Contains(s.node.Executor.Log(), "rolling back has not succeeded yet") })
+	s.fleet.AwaitFlags("1 0")
+	for _, difference := range differences(files, s.host.Files("/etc")) {
+		t.Errorf("/etc has changed: %s", difference)
+	}
+	for _, difference := range snapshot.Differences(kernel, s.kernel()) {
+		t.Errorf("the kernel has changed: %s", difference)
+	}
+
+	s.host.MakeRoom()
+	s.retry()
+	s.fleet.AwaitAll()
+	s.right(oracle.Expect{}, all...)
+}
+
+// record is the record of the node's interfaces, as it is on the disk.
+func (s *stage) record() string {
+	text, _ := os.ReadFile(s.host.Path("/var/lib/multinic/interfaces.json")) // It may be about to be replaced.
+
+	return string(text)
 }
 
 // untilThereIsRoom does something to the first card with more and more room on the disk until it is done. Before that, it fails with
