@@ -63,7 +63,7 @@ test: modules ## run every test with the race detector
 .PHONY: bench
 bench: modules ## measure, and print the figures
 	cd dispatcher && go test -run '^$$' -bench 'Fleet/(commits|plain)' -benchtime 50x -timeout 30m $(TESTFLAGS) ./internal/store
-	cd lab && go test -run '^$$' -bench . -benchtime 1x -timeout 30m $(TESTFLAGS) ./loop
+	cd lab && go test -run '^$$' -bench . -benchtime 1x -timeout 30m $(TESTFLAGS) ./loop ./host
 
 .PHONY: check
 check: lint check-generated test ## all that must pass before a change is handed in

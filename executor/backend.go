@@ -40,7 +40,7 @@ func backendOf(settings *config.Config, kernel *link.Kernel) (backend, error) {
 	host, err := netplan.Open(settings.HostRoot, filepath.Join(settings.StateDir, "backups"))
 	switch {
 	case err == nil:
-		return netplanBackend(settings, kernel, host)
+		return netplanBackend(settings, kernel, host), nil
 	case !errors.Is(err, netplan.ErrNone):
 		return backend{}, err
 	case settings.Backend == config.Netplan:
@@ -54,18 +54,13 @@ func backendOf(settings *config.Config, kernel *link.Kernel) (backend, error) {
 }
 
 // netplanBackend is the host's Netplan, with its networkd where that may be used.
-func netplanBackend(settings *config.Config, kernel *link.Kernel, host *netplan.Host) (backend, error) {
+func netplanBackend(settings *config.Config, kernel *link.Kernel, host *netplan.Host) backend {
 	b := backend{name: config.Netplan, kernel: persisting{kernel, host}, files: host}
-	if settings.Activation == config.Kernel {
-		return b, nil
+	if settings.Activation != config.Kernel {
+		b.manager = networkd.Open(settings.HostRoot)
 	}
-	manager, err := networkd.Open(settings.HostRoot)
-	if err != nil {
-		return backend{}, err
-	}
-	b.manager = manager
 
-	return b, nil
+	return b
 }
 
 // persisting is a kernel with what the next boot makes of it.

@@ -23,7 +23,7 @@ func status(ctx context.Context, settings *config.Config, out io.Writer) int {
 	if err != nil {
 		return complain(err, 1)
 	}
-	kernel, err := link.Open()
+	kernel, err := link.Open(settings.HostRoot)
 	if err != nil {
 		return complain(err, 1)
 	}
@@ -67,7 +67,7 @@ func cleanup(ctx context.Context, settings *config.Config, out io.Writer) (code 
 	if err != nil {
 		return complain(err, 1)
 	}
-	kernel, err := link.Open()
+	kernel, err := link.Open(settings.HostRoot)
 	if err != nil {
 		return complain(err, 1)
 	}

@@ -68,7 +68,7 @@ func run(ctx context.Context, settings *config.Config) int {
 	if err != nil {
 		return complain(fmt.Errorf("--http-listen (HTTP_LISTEN) is %q: %w; choose another address, or none", settings.HTTPListen, err), exitBadSetting)
 	}
-	kernel, err := link.Open()
+	kernel, err := link.Open(settings.HostRoot)
 	if err != nil {
 		return complain(errors.Join(err, closeListener(listener)), 1)
 	}

@@ -226,7 +226,13 @@ func (n *Node) LocalIn(dir, command string) (string, error) {
 // Until waits until something is so; complaint says what is in its place when time is up.
 func (f *Fleet) Until(so func() bool, complaint func() string) {
 	f.t.Helper()
-	deadline := time.Now().Add(Patience)
+	f.UntilWithin(Patience, so, complaint)
+}
+
+// UntilWithin is Until for what takes its time.
+func (f *Fleet) UntilWithin(patience time.Duration, so func() bool, complaint func() string) {
+	f.t.Helper()
+	deadline := time.Now().Add(patience)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !so() {

@@ -20,7 +20,7 @@ func both() []debian.Release { return []debian.Release{debian.Bookworm, debian.T
 func onBoth(t *testing.T, test func(t *testing.T, s *stage)) {
 	t.Helper()
 	for _, release := range both() {
-		t.Run(string(release), func(t *testing.T) { test(t, newStage(t, release, false)) })
+		t.Run(string(release), func(t *testing.T) { test(t, newStage(t, release)) })
 	}
 }
 
@@ -29,7 +29,7 @@ func onBothByBoth(t *testing.T, test func(t *testing.T, s *stage)) {
 	t.Helper()
 	onBoth(t, test)
 	for _, release := range both() {
-		t.Run(string(release)+" by networkd", func(t *testing.T) { test(t, newStage(t, release, true)) })
+		t.Run(string(release)+" by networkd", func(t *testing.T) { test(t, newStageBy(t, release, true)) })
 	}
 }
 
@@ -52,9 +52,16 @@ type stage struct {
 	byManager bool
 }
 
-// newStage boots a host with a network of its own, by Netplan, and with cards that would be called as multinic calls them: a veth has
+// newStage is newStageBy with a networkd as it comes.
+func newStage(t *testing.T, release debian.Release) *stage {
+	t.Helper()
+
+	return newStageBy(t, release, false)
+}
+
+// newStageBy boots a host with a network of its own, by Netplan, and with cards that would be called as multinic calls them: a veth has
 // no permanent address by which udev could name it.
-func newStage(t *testing.T, release debian.Release, byManager bool) *stage {
+func newStageBy(t *testing.T, release debian.Release, byManager bool) *stage {
 	t.Helper()
 	// The host first: it must outlive the executor, which has files of it open.
 	s := &stage{T: t, host: container.New(t, release, nodeName), wire: node.NewWire(t, "wire"), byManager: byManager}
@@ -62,7 +69,8 @@ func newStage(t *testing.T, release debian.Release, byManager bool) *stage {
 		s.host.Write("/etc/systemd/networkd.conf.d/foreign.conf", 0o644,
 			"[Network]\nManageForeignRoutes=no\nManageForeignRoutingPolicyRules=no\nManageForeignNextHops=no\n")
 	}
-	s.fleet = fleet.New(t, fleet.Settings{Programs: programs, Prepare: "ALTER TABLE multi_interface ADD COLUMN mtu INT"})
+	// The dispatcher's socket is on the host's disk, for an executor that runs in the host.
+	s.fleet = fleet.New(t, fleet.Settings{Programs: programs, Dir: s.host.Path(sockets), Prepare: "ALTER TABLE multi_interface ADD COLUMN mtu INT"})
 	underlay := node.NewWire(t, "underlay")
 	underlay.AddHost("gateway", "192.0.2.1/24")
 	s.host.PlugIn("eth0", own, underlay)
@@ -201,6 +209,7 @@ func TestWhateverFailsIsUndoneOnTheHostAsWell(t *testing.T) {
 		s.node.StartExecutor()
 		s.fleet.AwaitAll()
 		s.wire.AddHost("neighbour", "10.1.0.99/24")
+		program := generator(s)
 		for _, test := range []struct {
 			what      string
 			begin     func()
@@ -219,13 +228,14 @@ func TestWhateverFailsIsUndoneOnTheHostAsWell(t *testing.T) {
 				s.host.MustRun("mount", "-o", "remount,bind,ro", "/etc")
 			},
 				func() { s.host.MustRun("umount", "/etc") }, "FAILED PERSIST_FAILED", true},
-			{"netplan is missing", func() { s.host.MustRun("mv", generator(s), "/root/generate") },
-				func() { s.host.MustRun("mv", "/root/generate", generator(s)) }, "FAILED PERSIST_FAILED", true},
+			{"netplan is missing", func() { s.host.MustRun("mv", program, "/root/generate") },
+				func() { s.host.MustRun("mv", "/root/generate", program) }, "FAILED PERSIST_FAILED", true},
 			{"netplan fails", func() {
-				s.host.MustRun("mv", generator(s), "/root/generate")
-				s.host.Write(generator(s), 0o755, "#!/bin/sh\nexit 3\n")
+				s.host.MustRun("mv", program, "/root/generate")
+				s.host.Write(program, 0o755, "#!/bin/sh\nexit 3\n")
 			},
-				func() { s.host.MustRun("mv", "/root/generate", generator(s)) }, "FAILED PERSIST_FAILED", true},
+				func() { s.host.MustRun("mv", "/root/generate", program) }, "FAILED PERSIST_FAILED: netplan refuses the host's other files, without multinic's: " +
+					program + ": exit status 3", true},
 		} {
 			t.Run(test.what, func(t *testing.T) {
 				address := "10.1.0.11"
@@ -258,9 +268,11 @@ func TestWhateverFailsIsUndoneOnTheHostAsWell(t *testing.T) {
 	})
 }
 
-// generator is where the host's release has netplan's generator.
-func generator(s *stage) string {
-	if _, code := s.host.Run("test", "-e", "/usr/libexec/netplan/generate"); code == 0 {
+// generator is where the host's release has netplan's generator, while it is there.
+func generator(s *stage) string { return generatorOf(s.host) }
+
+func generatorOf(host *container.Container) string {
+	if _, code := host.Run("test", "-e", "/usr/libexec/netplan/generate"); code == 0 {
 		return "/usr/libexec/netplan/generate"
 	}
 

@@ -12,4 +12,9 @@ import (
 // programs are built once for all tests.
 var programs program.Programs
 
-func TestMain(m *testing.M) { container.Main(m, program.Fixture(&programs)) }
+// static is the executor as its image has it: without a library, and so without the race detector.
+var static string
+
+func TestMain(m *testing.M) {
+	container.Main(m, program.Fixture(&programs), program.StaticFixture(&static))
+}

@@ -3,9 +3,7 @@ package loop_test
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,68 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/grpc"
-
+	"multinic.dev/lab/giver"
 	"multinic.dev/lab/program"
 	multinicv1 "multinic.dev/proto/multinic/v1"
 	"multinic.dev/testbed/node"
 )
-
-// giver plays a dispatcher with one session, so that nothing but the executor is measured.
-type giver struct {
-	multinicv1.UnimplementedDispatchServiceServer
-
-	work    chan *multinicv1.WorkSet
-	reports chan *multinicv1.NodeReport
-}
-
-func (g *giver) Session(stream grpc.BidiStreamingServer[multinicv1.SessionRequest, multinicv1.SessionResponse]) error {
-	sent := make(chan error, 1)
-	go func() {
-		for {
-			select {
-			case <-stream.Context().Done():
-				sent <- nil
-				return
-			case work := <-g.work:
-				response := &multinicv1.SessionResponse{Message: &multinicv1.SessionResponse_WorkSet{WorkSet: work}}
-				if err := stream.Send(response); err != nil {
-					sent <- err
-					return
-				}
-			}
-		}
-	}()
-	for {
-		request, err := stream.Recv()
-		if err != nil {
-			return errors.Join(err, <-sent)
-		}
-		if report := request.GetReport(); report != nil {
-			g.reports <- report
-		}
-	}
-}
-
-// took is how long it takes from a WorkSet until all of its items are proved.
-func (g *giver) took(b *testing.B, generation uint64, items []*multinicv1.WorkItem) time.Duration {
-	b.Helper()
-	began := time.Now()
-	g.work <- &multinicv1.WorkSet{Generation: generation, Items: items}
-	for report := range g.reports {
-		proved := 0
-		for _, result := range report.GetResults() {
-			if result.GetVerifiedGeneration() == generation {
-				proved++
-			}
-		}
-		if proved == len(items) {
-			break
-		}
-	}
-
-	return time.Since(began)
-}
 
 // BenchmarkExecutor measures one executor: what it takes at rest, what one changed row takes beside ten at once, and what a row
 // takes that is already true. Resident memory is in MB of 10^6 bytes; wake-ups are voluntary context switches of all of its
@@ -83,29 +24,13 @@ func (g *giver) took(b *testing.B, generation uint64, items []*multinicv1.WorkIt
 func BenchmarkExecutor(b *testing.B) {
 	const rounds, rest = 15, 30 * time.Second
 	dir := b.TempDir()
-	socket := filepath.Join(dir, "socket")
-	listener, err := (&net.ListenConfig{}).Listen(b.Context(), "unix", socket)
-	if err != nil {
-		b.Fatal(err)
-	}
-	g := &giver{work: make(chan *multinicv1.WorkSet), reports: make(chan *multinicv1.NodeReport, 16)}
-	server := grpc.NewServer()
-	multinicv1.RegisterDispatchServiceServer(server, g)
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	b.Cleanup(func() {
-		server.Stop()
-		if err := <-served; err != nil {
-			b.Error(err)
-		}
-	})
-
+	g := giver.Start(b, filepath.Join(dir, "socket"))
 	n, wire := node.New(b, "node"), node.NewWire(b, "wire")
 	n.Set("net/ipv6/conf/default/disable_ipv6", "1")
 	for card := range 10 {
 		n.PlugIn(fmt.Sprint("ens", card), mac(1, card), wire)
 	}
-	executor, err := program.Start("executor", n.Command(context.Background(), programs.Executor, "--identity=insecure", "--dispatcher=unix:"+socket,
+	executor, err := program.Start("executor", n.Command(context.Background(), programs.Executor, "--identity=insecure", "--dispatcher=unix:"+g.Socket,
 		"--node-name=node", "--backend=netlink", "--state-dir="+filepath.Join(dir, "state")))
 	if err != nil {
 		b.Fatal(err)
@@ -116,12 +41,10 @@ func BenchmarkExecutor(b *testing.B) {
 		}
 	})
 
-	generation := uint64(0)
 	measure := func(items func(round int) []*multinicv1.WorkItem) time.Duration {
 		var all []time.Duration
 		for round := range rounds {
-			generation++
-			all = append(all, g.took(b, generation, items(round)))
+			all = append(all, g.Took(b, items(round)))
 		}
 		slices.Sort(all)
 

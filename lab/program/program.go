@@ -177,6 +177,24 @@ func (p *Process) Scandal() string {
 	return ""
 }
 
+// StaticFixture builds the executor for all tests of a suite as its image has it: one file that needs no other.
+func StaticFixture(into *string) func() (end func() error, err error) {
+	return func() (func() error, error) {
+		dir, err := os.MkdirTemp("", "static-")
+		if err != nil {
+			return nil, fmt.Errorf("make a folder for the static executor: %w", err)
+		}
+		*into = filepath.Join(dir, "multinic-executor")
+		build := exec.CommandContext(context.Background(), "go", "build", "-buildvcs=false", "-trimpath", "-ldflags=-X main.version=lab", "-o", *into, ".")
+		build.Dir, build.Env = filepath.Join("..", "..", "executor"), append(os.Environ(), "CGO_ENABLED=0")
+		if said, err := build.CombinedOutput(); err != nil {
+			return nil, errors.Join(fmt.Errorf("build the static executor: %w: %s", err, said), os.RemoveAll(dir))
+		}
+
+		return func() error { return os.RemoveAll(dir) }, nil
+	}
+}
+
 // log keeps what a program prints.
 type log struct {
 	mu   sync.Mutex // guards text

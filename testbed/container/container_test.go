@@ -1,10 +1,13 @@
 package container_test
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -244,5 +247,22 @@ func TestAProgramsOutputAndItsCodeComeBack(t *testing.T) {
 	}
 	if out := c.MustRun("env"); strings.Contains(out, "TMPDIR") || strings.Contains(out, "MULTINIC") {
 		t.Errorf("it has the test's environment:\n%s", out)
+	}
+}
+
+func TestADiskHasTheRoomThatIsLeft(t *testing.T) {
+	c := container.New(t, debian.Trixie, "node-1")
+	page := make([]byte, os.Getpagesize())
+	write := func(name string) error { return os.WriteFile(c.Path(name), page, 0o600) }
+	c.LeaveRoom(2)
+	if err := errors.Join(write("/etc/one"), write("/var/two")); err != nil {
+		t.Errorf("there was no room for two pages: %v", err)
+	}
+	if err := write("/etc/three"); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("writing a third page: %v", err)
+	}
+	c.MakeRoom()
+	if err := write("/etc/three"); err != nil {
+		t.Errorf("with room again: %v", err)
 	}
 }

@@ -49,6 +49,31 @@ func (c *Container) mount(kind, folder, options string) {
 	})
 }
 
+// LeaveRoom makes the container's disk so full that it has room for no more than so many pages of data; more than it has are not
+// made. Folders and links need none.
+func (c *Container) LeaveRoom(pages int) {
+	c.t.Helper()
+	var disk unix.Statfs_t
+	if err := unix.Statfs(c.folder, &disk); err != nil {
+		c.t.Fatalf("ask how full the container's disk is: %v", err)
+	}
+	room := disk.Blocks - disk.Bfree + uint64(pages)
+	c.resize(fmt.Sprintf("size=%d", room*uint64(disk.Bsize)))
+}
+
+// MakeRoom takes the end of room on the container's disk away.
+func (c *Container) MakeRoom() {
+	c.t.Helper()
+	c.resize("size=50%")
+}
+
+func (c *Container) resize(option string) {
+	c.t.Helper()
+	if err := unix.Mount("tmpfs", c.folder, "tmpfs", unix.MS_REMOUNT, option); err != nil {
+		c.t.Fatalf("resize the container's disk (%s): %v", option, err)
+	}
+}
+
 // Save copies files and folders of the container's, such as /etc, into a folder of the machine, which is made, or
 // emptied first. What is not there is saved as not being there.
 func (c *Container) Save(into string, paths ...string) {

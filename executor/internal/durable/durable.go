@@ -11,10 +11,9 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// The modes of what is written: for the owner alone, for a group as well, for everybody, and of folders for everybody.
+// The modes of what is written: for the owner alone, for everybody, and of folders for everybody.
 const (
 	onlyOwners     = 0o600
-	groups         = 0o640
 	everybodysFile = 0o644
 	everybody      = 0o755
 )
@@ -131,15 +130,16 @@ func Rename(from, to string) error {
 	return sync(filepath.Dir(to))
 }
 
-// WriteShared puts data in the place of a file's content, readable by its owner and a group. It need not survive a power cut.
-func WriteShared(path string, data []byte, group int) error {
-	pending, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(groups))
+// WriteShared puts data in the place of a file's content, readable by everybody: to give it to a group that the writer is not in takes
+// a capability. It need not survive a power cut.
+func WriteShared(path string, data []byte) error {
+	pending, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(everybodysFile))
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	defer func() { _ = pending.Cleanup() }() // After it has taken its place there is nothing left to clean up.
 	_, written := pending.Write(data)
-	if err := errors.Join(written, pending.Chown(-1, group), pending.CloseAtomicallyReplace()); err != nil {
+	if err := errors.Join(written, pending.CloseAtomicallyReplace()); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -32,21 +33,32 @@ type Kernel struct {
 	requests *nl.SocketHandle
 	// events has been subscribed since Open.
 	events *nl.NetlinkSocket
-	// settings are folders of /proc/sys/net by their paths. An open one stays that of its namespace, whoever looks into it.
+	// settings are folders of the settings of links by their paths. An open one stays that of its namespace, whoever looks into it.
 	settings map[string]*os.Root
 }
 
-// Open opens the kernel of the calling thread's network namespace. What happens from now on is seen by Watch. Close it.
-func Open() (*Kernel, error) {
+// Open opens the kernel of the calling thread's network namespace. Its settings are written below the /proc of root, the host's root
+// directory, where that has one: a container's own cannot be written to. What happens from now on is seen by Watch. Close it.
+func Open(root string) (*Kernel, error) {
 	k := &Kernel{settings: map[string]*os.Root{}}
-	if err := k.open(); err != nil {
+	if err := k.open(procOf(root)); err != nil {
 		k.Close()
 		return nil, fmt.Errorf("open the kernel's network configuration: %w", err)
 	}
 	return k, nil
 }
 
-func (k *Kernel) open() (err error) {
+// procOf is the folder of the settings of networks below a root, or this process's own. Whatever /proc it is in, it shows those of the
+// namespace of whoever looks.
+func procOf(root string) string {
+	path := filepath.Join(root, procNet)
+	if _, err := os.Stat(path); err != nil {
+		return procNet
+	}
+	return path
+}
+
+func (k *Kernel) open(proc string) (err error) {
 	// The subscription first: what happens while the rest is opened is already in it.
 	if k.events, err = subscribe(); err != nil {
 		return fmt.Errorf("subscribe to netlink events: %w", err)
@@ -66,7 +78,7 @@ func (k *Kernel) open() (err error) {
 		return fmt.Errorf("set the timeout of a netlink socket: %w", err)
 	}
 	for _, folder := range settingFolders() {
-		root, err := os.OpenRoot(procNet + folder)
+		root, err := os.OpenRoot(filepath.Join(proc, folder))
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && folder == ipv6Folder:
 			// A kernel without IPv6.

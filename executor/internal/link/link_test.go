@@ -34,7 +34,7 @@ func open(t *testing.T, n *node.Node) *link.Kernel {
 	t.Helper()
 	var k *link.Kernel
 	must(t, n.Do(func() (err error) {
-		k, err = link.Open()
+		k, err = link.Open("/")
 		return err
 	}))
 	t.Cleanup(k.Close)

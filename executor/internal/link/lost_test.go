@@ -16,7 +16,7 @@ func TestLostEventsWake(t *testing.T) {
 	n := node.New(t, "node")
 	var k *Kernel
 	if err := n.Do(func() (err error) {
-		k, err = Open()
+		k, err = Open("/")
 		return err
 	}); err != nil {
 		t.Fatal(err)

@@ -15,6 +15,9 @@ import (
 	securejoin "github.com/cyphar/filepath-securejoin"
 )
 
+// errHangs says that a program of the host's had to be killed.
+var errHangs = errors.New("has not ended")
+
 // output is what netplan generates, by its path below the root.
 type output map[string]string
 
@@ -124,15 +127,32 @@ func (h *Host) run(ctx context.Context, program string, arguments ...string) err
 	command.Stdout, command.Stderr = &said, &said
 	err := command.Run()
 	if command.Process != nil {
-		_ = syscall.Kill(-command.Process.Pid, syscall.SIGKILL) // Whatever it has left.
+		endGroup(command.Process.Pid)
 	}
 	switch {
 	case ctx.Err() != nil && err != nil:
-		return fmt.Errorf("%s has not ended within %v", program, h.patience)
+		return fmt.Errorf("%s %w within %v, and was killed with all that it had started", program, errHangs, h.patience)
 	case err != nil:
 		const most = 2000 // Whoever reads it needs what is wrong, and where.
 		text := strings.Join(strings.Fields(strings.ToValidUTF8(said.String(), "?")), " ")
 		return fmt.Errorf("%s: %w: %s", program, err, text[:min(len(text), most)])
 	}
 	return nil
+}
+
+// endGroup ends whatever a program has left of its process group. Where this process is the first of its process namespace, as in a
+// container, the orphans are its children, and stay as zombies unless they are waited for.
+func endGroup(group int) {
+	const most, step = time.Second, 5 * time.Millisecond // What the kernel itself holds up must not hold up more.
+	for range most / step {
+		if err := syscall.Kill(-group, syscall.SIGKILL); err != nil {
+			return // Nobody is left.
+		}
+		for {
+			if ended, err := syscall.Wait4(-group, nil, syscall.WNOHANG, nil); err != nil || ended == 0 {
+				break // None is a child of this process, or none has ended yet.
+			}
+		}
+		time.Sleep(step)
+	}
 }

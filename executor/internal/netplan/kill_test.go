@@ -100,7 +100,7 @@ func (j journal) End() error {
 
 // start is an executor that starts in the namespace of the calling thread.
 func start(h *Host, dir string, last int) (*executor, *transaction.Transactor, error) {
-	kernel, err := link.Open()
+	kernel, err := link.Open("/")
 	if err != nil {
 		return nil, nil, err
 	}

@@ -15,8 +15,6 @@ import (
 	"time"
 
 	securejoin "github.com/cyphar/filepath-securejoin"
-
-	"multinic.dev/executor/internal/host"
 )
 
 const (
@@ -44,8 +42,8 @@ type Host struct {
 	// backups is where replaced files are kept.
 	backups  string
 	patience time.Duration
-	// group owns what netplan generates; networkd could not read it otherwise.
-	group int
+	// hung says that netplan's generator had to be killed when it was last asked.
+	hung bool
 	// before is called before each effect on the host's disk, with what it is; tests count them.
 	before func(effect string)
 }
@@ -61,11 +59,7 @@ func Open(root, backups string) (*Host, error) {
 	}
 	for _, generator := range generators() {
 		if info, err := os.Stat(filepath.Join(root, generator)); err == nil && info.Mode().IsRegular() {
-			group, err := host.GroupID(root, "systemd-network")
-			if err != nil {
-				return nil, err
-			}
-			return &Host{root: root, backups: backups, generator: "/" + generator, patience: patience, group: group, before: func(string) {}}, nil
+			return &Host{root: root, backups: backups, generator: "/" + generator, patience: patience, before: func(string) {}}, nil
 		}
 	}
 	return nil, fmt.Errorf("%w: there is no generator /%s: install netplan.io", ErrNone, strings.Join(generators(), " or /"))

@@ -21,11 +21,8 @@ import (
 // changes nothing. It returns, for each, why it cannot be persisted, or nil.
 func (h *Host) Check(ctx context.Context, configs []plan.Config) []error {
 	failed := make([]error, len(configs))
-	without := map[string]string{}
-	for number := range plan.Interfaces {
-		without[render.YAMLPath(number)] = ""
-	}
-	before, err := h.generate(ctx, without)
+	before, err := h.generateWithout(ctx)
+	h.hung = errors.Is(err, errHangs)
 	if err != nil {
 		return all(failed, fmt.Errorf("netplan refuses the host's other files, without multinic's: %w: set them right first", err))
 	}
@@ -36,7 +33,9 @@ func (h *Host) Check(ctx context.Context, configs []plan.Config) []error {
 	for i, config := range configs {
 		failed[i] = errors.Join(h.claim(config), contradicted(config, definitions))
 	}
-	if err := h.try(ctx, before, configs, failed); err != nil {
+	if err := h.try(ctx, before, configs, failed); errors.Is(err, errHangs) {
+		return all(failed, err) // Asked once for each of them, it would hang as often.
+	} else if err != nil {
 		// One of them must be to blame: each alone.
 		for i, config := range configs {
 			if failed[i] == nil {
@@ -377,7 +376,14 @@ func (h *Host) Sweep() error {
 			}
 		}
 	}
-	if err := os.Remove(h.at(folder)); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTEMPTY) {
+	err := os.Remove(h.at(folder))
+	// In a container it is a mount of its own below a root that cannot be written to, and stays.
+	for _, fine := range []error{fs.ErrNotExist, syscall.ENOTEMPTY, syscall.EBUSY, syscall.EROFS} {
+		if errors.Is(err, fine) {
+			return nil
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("remove the folder of all that is persisted: %w", err)
 	}
 	return nil
@@ -422,7 +428,7 @@ func (h *Host) install(files map[string]string) error {
 			continue
 		}
 		h.before("install " + name)
-		if err := durable.WriteShared(path, []byte(text), h.group); err != nil {
+		if err := durable.WriteShared(path, []byte(text)); err != nil {
 			return fmt.Errorf("install what netplan generates: %w", err)
 		}
 	}

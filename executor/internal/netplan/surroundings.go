@@ -2,6 +2,7 @@ package netplan
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,12 +18,21 @@ import (
 const predecessor = "multinic-agent"
 
 // Surroundings adds to what was read of a kernel what the host's configuration says of NICs that are not multinic's, and whether the
-// predecessor's agent runs.
+// predecessor's agent runs. What netplan does not say, because it refuses the host's files or is not there, is not known: Check says
+// why, of the NICs for which it matters, and the others must not suffer from it.
 func (h *Host) Surroundings(ctx context.Context, kernel *plan.Kernel) (err error) {
 	if kernel.Rival, err = h.rival(); err != nil {
 		return err
 	}
-	kernel.Definitions, err = h.definitions(ctx)
+	if h.hung {
+		return nil // The node is looked at often, and each time would be as long.
+	}
+	out, err := h.generateWithout(ctx)
+	if err != nil {
+		h.hung = errors.Is(err, errHangs)
+		return nil //nolint:nilerr // see above
+	}
+	kernel.Definitions, err = h.definitionsIn(out)
 	return err
 }
 
@@ -44,21 +54,18 @@ func (h *Host) rival() (string, error) {
 	return "", nil
 }
 
-// definitions are what the host's files say of NICs, but for multinic's: those that netplan generates, and those of networkd's own.
-// The files that are the same on every host (/usr/lib/systemd/network) are asked after multinic's, and say nothing here.
-func (h *Host) definitions(ctx context.Context) ([]plan.Definition, error) {
-	instead := map[string]string{}
+// generateWithout has netplan generate what it would without multinic's files.
+func (h *Host) generateWithout(ctx context.Context) (output, error) {
+	without := map[string]string{}
 	for number := range plan.Interfaces {
-		instead[render.YAMLPath(number)] = ""
+		without[render.YAMLPath(number)] = ""
 	}
-	out, err := h.generate(ctx, instead)
-	if err != nil {
-		return nil, fmt.Errorf("ask netplan of which NICs the host's files speak: %w", err)
-	}
-	return h.definitionsIn(out)
+	return h.generate(ctx, without)
 }
 
-// definitionsIn are those in what netplan generates without multinic's files.
+// definitionsIn are what the host's files say of NICs, but for multinic's: those in what netplan generates without them, and those in
+// networkd's own folders. The files that are the same on every host (/usr/lib/systemd/network) are asked after multinic's, and say
+// nothing here.
 func (h *Host) definitionsIn(out output) ([]plan.Definition, error) {
 	files := map[string]string{}
 	where := map[string]string{}

@@ -14,7 +14,6 @@ import (
 	securejoin "github.com/cyphar/filepath-securejoin"
 
 	"multinic.dev/executor/internal/durable"
-	"multinic.dev/executor/internal/host"
 	"multinic.dev/executor/internal/netplan/render"
 	"multinic.dev/executor/internal/plan"
 )
@@ -29,15 +28,10 @@ var ErrUntold = errors.New("networkd cannot be told")
 type Manager struct {
 	// root is the host's root directory.
 	root string
-	// group owns the files; networkd could not read them otherwise.
-	group int
 }
 
 // Open returns the networkd of a host, which need not run; root is the host's root directory.
-func Open(root string) (*Manager, error) {
-	group, err := host.GroupID(root, "systemd-network")
-	return &Manager{root: root, group: group}, err
-}
+func Open(root string) *Manager { return &Manager{root: root} }
 
 // Tell has networkd set up NICs as configurations say, and let go of those that are forgotten. It returns as soon as networkd knows; what
 // it does then takes some more milliseconds, and only the kernel shows whether it succeeds. Errors: ErrUntold, with the reason.
@@ -93,7 +87,7 @@ func (m *Manager) write(config plan.Config) error {
 		if is, err := os.ReadFile(path); err == nil && string(is) == text {
 			continue
 		}
-		if err := durable.WriteShared(path, []byte(text), m.group); err != nil {
+		if err := durable.WriteShared(path, []byte(text)); err != nil {
 			return fmt.Errorf("write for networkd: %w", err)
 		}
 	}

@@ -36,11 +36,7 @@ func onBoth(t *testing.T, settings string, test func(t *testing.T, host *contain
 			host.PlugIn("multinic1", "02:00:5e:10:01:01", wire)
 			host.Boot()
 			host.Configured("eth0")
-			m, err := Open(host.Live())
-			if err != nil {
-				t.Fatal(err)
-			}
-			test(t, host, m)
+			test(t, host, Open(host.Live()))
 		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -39,6 +40,7 @@ func TestWaitsGrowFrom200MillisecondsToTenSeconds(t *testing.T) {
 			if got := fmt.Sprint(outages(b, 8, func(s *played) { s.end <- status.Error(codes.Unavailable, "no") })); got != want {
 				b.Errorf("chance %v: waits %s, want %s", chance, got, want)
 			}
+			synctest.Wait() // The executor hears of the stream after the dispatcher.
 			if connected, reconnects := b.meter.read(); !connected || reconnects != 8 {
 				b.Errorf("the meter says connected %v, %d reconnects", connected, reconnects)
 			}

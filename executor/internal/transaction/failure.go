@@ -21,6 +21,8 @@ const (
 	InUse
 	// Persist: the record or the journal could not be written.
 	Persist
+	// Lasting: what the next boot makes of the card could not be made what it should be, or not be proved to be.
+	Lasting
 	// Guarded: the node's own network is not what it was.
 	Guarded
 	// Unfinished: what an earlier transaction has left could not be put back yet, and nothing new is begun before that.

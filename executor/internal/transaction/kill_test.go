@@ -152,7 +152,7 @@ func (e *effects) Restore(mac string, before []record.Card) error {
 
 // open opens what an executor would open when it starts, in the namespace of the calling thread.
 func open(dir string) (*effects, error) {
-	kernel, err := link.Open()
+	kernel, err := link.Open("/")
 	if err != nil {
 		return nil, err
 	}

@@ -43,7 +43,7 @@ func (r *run) check(ctx context.Context, steps map[string][]step) {
 	}
 	for i, err := range r.Files.Check(ctx, configs) {
 		if err != nil {
-			r.fail(keys[i].MAC, keys[i], Failure{Kind: Persist, Err: err})
+			r.fail(keys[i].MAC, keys[i], Failure{Kind: Lasting, Err: err})
 		}
 	}
 }
@@ -60,7 +60,7 @@ func (r *run) persist(ctx context.Context) bool {
 		return false
 	}
 	if err := r.keep(ctx, changes); err != nil {
-		r.failAll(nil, Failure{Kind: Persist, Err: err})
+		r.failAll(nil, Failure{Kind: Lasting, Err: err})
 		return true
 	}
 	var gone []string

@@ -22,7 +22,7 @@ func openKernel(t *testing.T, n *node.Node) *link.Kernel {
 	t.Helper()
 	var kernel *link.Kernel
 	err := n.Do(func() (err error) {
-		kernel, err = link.Open()
+		kernel, err = link.Open("/")
 
 		return err
 	})

@@ -41,6 +41,8 @@ func failureProblem(failure transaction.Failure) work.Problem {
 	switch failure.Kind {
 	case transaction.Persist:
 		return persistProblem(failure.Cause())
+	case transaction.Lasting:
+		problem.Reason = multinicv1.Reason_REASON_PERSIST_FAILED
 	case transaction.Blocked:
 		return obstacleProblem(failure.Obstacle, failure.Cause().Error())
 	case transaction.InUse:
