@@ -42,7 +42,7 @@ type Mount struct {
 // Mounts are all folders of the host's that the executor needs.
 func Mounts() []Mount {
 	return []Mount{
-		{"/", false, "the host's other files for Netplan, and its generator, which runs in this root"},
+		{"/", false, "the host's other files for Netplan, its generator, which runs in this root, and the socket of its system bus"},
 		{"/etc/multinic", true, "all files of each NIC"},
 		{"/etc/netplan", true, "links to them, where Netplan looks"},
 		{"/etc/sysctl.d", true, "links to them, where systemd-sysctl and udev look"},

@@ -2,6 +2,7 @@ package host_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -29,9 +30,16 @@ type confined struct {
 // sockets is the folder of the host's in which the dispatcher's socket is: on a disk that both have.
 const sockets = "/srv"
 
+// newConfined is newConfinedBy with a networkd as it comes.
 func newConfined(t *testing.T, release debian.Release) *confined {
 	t.Helper()
-	c := &confined{stage: newStage(t, release), unit: confine.Unit{
+
+	return newConfinedBy(t, release, false)
+}
+
+func newConfinedBy(t *testing.T, release debian.Release, byManager bool) *confined {
+	t.Helper()
+	c := &confined{stage: newStageBy(t, release, byManager), unit: confine.Unit{
 		Name: "multinic-executor", Capabilities: confine.Capabilities(), Mounts: confine.Mounts(),
 		Sockets: confine.Folder{Host: sockets, Container: "/run/multinic"}, OwnProcesses: release != debian.Bookworm,
 	}}
@@ -89,7 +97,8 @@ func (c *confined) life() (wrong string) {
 	if wrong := c.step("first apply", proved, failed); wrong != "" {
 		return wrong
 	}
-	if wrong := c.node.Judge(oracle.Expect{}, all...); wrong != "" {
+	c.wantActivated("first apply")
+	if wrong := c.node.Judge(oracle.Expect{ByManager: c.byManager}, all...); wrong != "" {
 		return wrong
 	}
 	all[0].Address = "10.1.0.11"
@@ -101,7 +110,7 @@ func (c *confined) life() (wrong string) {
 	if wrong := c.step("failure", func() bool { return strings.HasPrefix(result(), "FAILED ADDRESS_IN_USE") }, failed); wrong != "" {
 		return wrong
 	}
-	if wrong := c.node.Judge(oracle.Expect{}, all...); wrong != "" {
+	if wrong := c.node.Judge(oracle.Expect{ByManager: c.byManager}, all...); wrong != "" {
 		return wrong
 	}
 
@@ -159,20 +168,24 @@ func (c *confined) within(so func() bool) bool {
 // TestAnExecutorRunsTheSameInItsContainer with exactly what the documentation lists.
 func TestAnExecutorRunsTheSameInItsContainer(t *testing.T) {
 	for _, release := range both() {
-		t.Run(string(release), func(t *testing.T) {
-			c := newConfined(t, release)
-			files, kernel := c.host.Files("/etc"), c.kernel()
-			if wrong := c.life(); wrong != "" {
-				t.Error(wrong)
-			}
-			for _, difference := range differences(files, c.host.Files("/etc")) {
-				t.Errorf("/etc has changed: %s", difference)
-			}
-			// The cards have other names now, since theirs are multinic's.
-			for _, difference := range snapshot.Differences(kernel, c.kernel(), "multi*") {
-				t.Errorf("the kernel has changed: %s", difference)
-			}
-		})
+		for _, byManager := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, networkd: %v", release, byManager), func(t *testing.T) { runsTheSame(t, newConfinedBy(t, release, byManager)) })
+		}
+	}
+}
+
+func runsTheSame(t *testing.T, c *confined) {
+	t.Helper()
+	files, kernel := c.host.Files("/etc"), c.kernel()
+	if wrong := c.life(); wrong != "" {
+		t.Error(wrong)
+	}
+	for _, difference := range differences(files, c.host.Files("/etc")) {
+		t.Errorf("/etc has changed: %s", difference)
+	}
+	// The cards have other names now, since theirs are multinic's.
+	for _, difference := range snapshot.Differences(kernel, c.kernel(), "multi*") {
+		t.Errorf("the kernel has changed: %s", difference)
 	}
 }
 

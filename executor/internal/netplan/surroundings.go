@@ -30,7 +30,7 @@ func (h *Host) Surroundings(ctx context.Context, kernel *plan.Kernel) (err error
 	out, err := h.generateWithout(ctx)
 	if err != nil {
 		h.hung = errors.Is(err, errHangs)
-		return nil //nolint:nilerr // see above
+		return nil
 	}
 	kernel.Definitions, err = h.definitionsIn(out)
 	return err
