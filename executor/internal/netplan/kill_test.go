@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"multinic.dev/executor/internal/link"
+	"multinic.dev/executor/internal/networkd"
 	"multinic.dev/executor/internal/plan"
 	"multinic.dev/executor/internal/record"
 	"multinic.dev/executor/internal/transaction"
@@ -31,6 +32,8 @@ type executor struct {
 	*transaction.Journal
 
 	host *Host
+	// manager is the host's networkd; nil: it is not told of anything.
+	manager *networkd.Manager
 	// last is how many effects there may be; negative: any number.
 	last int
 	made []string
@@ -98,8 +101,21 @@ func (j journal) End() error {
 	return j.Journal.End()
 }
 
+// manager is the part of executor that is a transaction.Manager.
+type manager struct{ *executor }
+
+func (m manager) Tell(ctx context.Context, configs []plan.Config, forget []string) error {
+	m.effect("tell networkd")
+
+	return m.manager.Tell(ctx, configs, forget)
+}
+
+func (m manager) Knows(nic string) bool { return m.manager.Knows(nic) }
+
+func (m manager) IsTold(config plan.Config) bool { return m.manager.IsTold(config) }
+
 // start is an executor that starts in the namespace of the calling thread.
-func start(h *Host, dir string, last int) (*executor, *transaction.Transactor, error) {
+func start(h *Host, networkd *networkd.Manager, dir string, last int) (*executor, *transaction.Transactor, error) {
 	kernel, err := link.Open("/")
 	if err != nil {
 		return nil, nil, err
@@ -108,27 +124,41 @@ func start(h *Host, dir string, last int) (*executor, *transaction.Transactor, e
 	if err != nil {
 		return nil, nil, err
 	}
-	e := &executor{Kernel: kernel, Record: r, Journal: transaction.OpenJournal(dir), host: h, last: last}
+	e := &executor{Kernel: kernel, Record: r, Journal: transaction.OpenJournal(dir), host: h, manager: networkd, last: last}
 	h.before = e.effect
 
-	return e, transaction.New(transaction.Config{
+	config := transaction.Config{
 		Kernel: e, Record: e, Journal: journal{e}, Files: h, Prober: transaction.Unguarded{}, Guard: transaction.Unguarded{}, Log: zap.NewNop(),
 		Machine: "m", Boot: "b",
-	}), nil
+	}
+	if networkd != nil {
+		config.Manager = manager{e}
+	}
+
+	return e, transaction.New(config), nil
+}
+
+// site is where executors live, one after the other.
+type site struct {
+	disk *container.Container
+	host *Host
+	// networkd is the host's; nil: none runs, or it is not told of anything.
+	networkd *networkd.Manager
+	dir      string
 }
 
 // life is one executor, from its start to its end or its death before an effect. It recovers, and then, if it is to, makes items and
 // gives up the cards that none is for.
-func life(t *testing.T, disk *container.Container, h *Host, dir string, last int, works bool, items []plan.Item) (made []string) {
+func (s *site) life(t *testing.T, last int, works bool, items []plan.Item) (made []string) {
 	t.Helper()
-	err := disk.Do(func() error {
-		e, tr, err := start(h, dir, last)
+	err := s.disk.Do(func() error {
+		e, tr, err := start(s.host, s.networkd, s.dir, last)
 		if err != nil {
 			return err
 		}
 		defer e.Close()
 		defer func() {
-			made, h.before = e.made, func(string) {}
+			made, s.host.before = e.made, func(string) {}
 			if r := recover(); r != nil && r != any(killed{}) {
 				panic(r)
 			}
@@ -163,7 +193,7 @@ func cards(t *testing.T, disk *container.Container, h *Host) map[string]plan.For
 	t.Helper()
 	found := map[string]plan.Former{}
 	must(t, disk.Do(func() error {
-		e, _, err := start(h, t.TempDir(), -1)
+		e, _, err := start(h, nil, t.TempDir(), -1)
 		if err != nil {
 			return err
 		}
@@ -223,18 +253,18 @@ func TestAnExecutorKilledAtAnyStepLeavesEachNICWhole(t *testing.T) {
 				t.Helper()
 				disk.PlugIn("eth1", macA, nil)
 				disk.PlugIn("eth2", macB, nil)
-				dir := t.TempDir()
-				reach := func(items []plan.Item) { life(t, disk, h, dir, -1, true, items) }
+				s := &site{disk: disk, host: h, dir: t.TempDir()}
+				reach := func(items []plan.Item) { s.life(t, -1, true, items) }
 				reach(test.before)
 				old, oldBoot := cards(t, disk, h), nextBoot(t, disk, h)
-				made := life(t, disk, h, dir, -1, true, test.after)
+				made := s.life(t, -1, true, test.after)
 				next, nextOne := cards(t, disk, h), nextBoot(t, disk, h)
 				if reflect.DeepEqual(old, next) || len(made) < 10 {
 					t.Fatalf("nothing has changed, or all by %q", made)
 				}
 				for last := range made {
 					reach(test.before)
-					life(t, disk, h, dir, last, true, test.after)
+					s.life(t, last, true, test.after)
 					boot := nextBoot(t, disk, h)
 					for _, nic := range []string{"multinic0", "multinic1"} {
 						if got := booted(boot, nic); got != booted(oldBoot, nic) && got != booted(nextOne, nic) {
@@ -242,7 +272,7 @@ func TestAnExecutorKilledAtAnyStepLeavesEachNICWhole(t *testing.T) {
 						}
 					}
 					// The successors die as well, each a step later.
-					for dies := 0; len(life(t, disk, h, dir, dies, false, nil)) == dies; dies++ {
+					for dies := 0; len(s.life(t, dies, false, nil)) == dies; dies++ {
 						if dies > 100 {
 							t.Fatal("the recovery never gets through")
 						}
