@@ -69,7 +69,7 @@ type way struct {
 	more  []string
 	files []*os.File
 	// accept is called for each stream that the guest opens.
-	accept func(s *streams.Stream)
+	accept func(m *machine, s *streams.Stream)
 }
 
 // switchOn starts qemu. The context is for that alone.
@@ -95,7 +95,7 @@ func switchOn(ctx context.Context, w way) (_ *machine, err error) {
 		return nil, err
 	}
 	if err := m.begin(ctx, w); err != nil {
-		return nil, errors.Join(fmt.Errorf("%w; %s", err, m.story()), m.kill())
+		return nil, errors.Join(fmt.Errorf("%w; %s", err, m.story()), m.kill(), m.tidy())
 	}
 	return m, nil
 }
@@ -137,7 +137,7 @@ func (m *machine) begin(ctx context.Context, w way) error {
 	if err != nil {
 		return err
 	}
-	m.line = streams.New(port, streams.Machine, w.accept)
+	m.line = streams.New(port, streams.Machine, func(s *streams.Stream) { w.accept(m, s) })
 	m.listening.Go(func() { _ = m.line.Run() }) // It ends with the machine.
 	if w.from == "" {
 		return nil
@@ -204,13 +204,13 @@ func (m *machine) connect(ctx context.Context, name string) (*net.UnixConn, erro
 	}
 }
 
-// kill ends qemu at once, and returns when nothing of it is left.
+// kill ends qemu at once, and returns when it has ended.
 func (m *machine) kill() error {
 	if err := syscall.Kill(-m.cmd.Process.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("kill qemu: %w", err)
 	}
 	<-m.ended
-	return m.tidy()
+	return nil
 }
 
 // tidy removes what is left of a machine that has ended.

@@ -94,7 +94,7 @@ func makeSnapshot(ctx context.Context, tree, agent, folder string) (err error) {
 	if err != nil {
 		err = fmt.Errorf("%w; %s", err, m.story())
 	}
-	if err := errors.Join(err, m.kill()); err != nil {
+	if err := errors.Join(err, m.kill(), m.tidy()); err != nil {
 		return err
 	}
 	// What the guest has not flushed yet is in the cache that is in its memory, or in the disk's: it goes on from here.
@@ -104,7 +104,7 @@ func makeSnapshot(ctx context.Context, tree, agent, folder string) (err error) {
 	return d.WriteTo(filepath.Join(folder, image.Disk))
 }
 
-func refuse(s *streams.Stream) { _ = s.Close() }
+func refuse(_ *machine, s *streams.Stream) { _ = s.Close() }
 
 // bootAndSave waits until a machine is quiet, and saves its state.
 func (m *machine) bootAndSave(ctx context.Context, to string) error {
