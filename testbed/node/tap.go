@@ -30,7 +30,7 @@ func (w *Wire) NewTap() *Tap {
 
 // open makes the tap in the namespace that it is called in.
 func (tap *Tap) open() error {
-	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return fmt.Errorf("open /dev/net/tun: %w", err)
 	}

@@ -44,7 +44,7 @@ func (v *VM) accept(m *machine, s *streams.Stream) {
 			_ = s.Close()
 			return
 		}
-		connection, err := net.Dial("unix", here)
+		connection, err := (&net.Dialer{}).DialContext(context.Background(), "unix", here)
 		if err != nil {
 			_ = s.Close() // Who asked sees that the connection is closed.
 			return

@@ -103,6 +103,7 @@ func said(t *testing.T, p *vm.Program, want string) {
 
 func TestASocketInTheGuestLeadsToOneOfThisMachines(t *testing.T) {
 	onBoth(t, func(t *testing.T, release debian.Release) {
+		t.Helper()
 		e, here := startEcho(t)
 		v := vm.New(t, release, "node-1")
 		const there = "/run/dispatcher.sock"

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"multinic.dev/testbed/vm/order"
@@ -16,7 +17,7 @@ import (
 
 // ask has the guest's agent do something, for which it may be sent something, and returns what it printed.
 func (m *machine) ask(ctx context.Context, o *order.Order, send io.Reader) (said string, code int, err error) {
-	s, err := m.line.Open(order.Bytes(o))
+	s, err := m.line.Open(o.Bytes())
 	if err != nil {
 		return "", 0, fmt.Errorf("ask the guest's agent: %w", err)
 	}
@@ -67,9 +68,11 @@ func (m *machine) quiet(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		switch state := trimmed(out); state {
+		switch state := strings.TrimSpace(out); state {
 		case "running", "degraded":
-			return state, nil
+			// udev loads drivers in its own time.
+			_, _, err := m.ask(ctx, &order.Order{Do: order.Run, Args: []string{"udevadm", "settle", "--timeout=60"}}, nil)
+			return state, err
 		case "stopping", "maintenance":
 			return "", fmt.Errorf("its systemd is %s", state)
 		}

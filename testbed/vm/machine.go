@@ -80,7 +80,7 @@ func switchOn(ctx context.Context, w way) (_ *machine, err error) {
 		return nil, fmt.Errorf("make a folder for sockets: %w", err)
 	}
 	m := &machine{folder: short, ended: make(chan struct{})}
-	if m.listener, err = net.Listen("unix", filepath.Join(short, "disk")); err != nil {
+	if m.listener, err = (&net.ListenConfig{}).Listen(ctx, "unix", filepath.Join(short, "disk")); err != nil {
 		return nil, errors.Join(fmt.Errorf("listen for the user of the disk: %w", err), os.RemoveAll(short))
 	}
 	all := append(arguments(), "-kernel", filepath.Join(w.image, image.Kernel), "-initrd", filepath.Join(w.image, image.Initrd), "-append", kernelArguments)

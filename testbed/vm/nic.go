@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 
 	"multinic.dev/testbed/node"
 )
@@ -187,6 +188,14 @@ func (nic *NIC) connect(connected bool) {
 	if err := nic.setCarrier(ctx, m); err != nil {
 		nic.vm.t.Fatalf("pull or plug the cable of %s of %s: %v; %s", nic.MAC, nic.vm.name, err, m.story())
 	}
+}
+
+// Link waits until the guest's kernel knows the card, and returns what it calls it, whatever MAC it has by then.
+func (nic *NIC) Link() string {
+	nic.vm.t.Helper()
+	// Each look takes the guest some milliseconds.
+	return strings.TrimSpace(nic.vm.MustRun("sh", "-c", fmt.Sprintf(
+		"until ls /sys/bus/pci/devices/0000:00:%02x.0/virtio*/net 2>/dev/null; do sleep 0.02; done", nic.slot)))
 }
 
 // Wire is what the card is plugged into.

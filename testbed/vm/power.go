@@ -98,8 +98,9 @@ func (v *VM) Shutdown() {
 	}
 	ctx, cancel := waiting(v.t)
 	defer cancel()
-	// The answer may not come any more.
-	_, _, _ = m.ask(ctx, &order.Order{Do: order.Run, Args: []string{"systemctl", "--no-block", "poweroff"}}, nil)
+	if out, code, err := m.ask(ctx, &order.Order{Do: order.Run, Args: []string{"systemctl", "--no-block", "poweroff"}}, nil); err != nil || code != 0 {
+		v.t.Logf("shut %s down: systemctl exited with %d, error %v: %s", v.name, code, err, out) // Its answer may not come any more.
+	}
 	select {
 	case <-m.ended:
 	case <-ctx.Done():

@@ -28,7 +28,7 @@ type Program struct {
 func (v *VM) Spawn(name string, args ...string) *Program {
 	v.t.Helper()
 	m := v.mustRun()
-	s, err := m.line.Open(order.Bytes(order.Order{Do: order.Run, Args: append([]string{name}, args...)}))
+	s, err := m.line.Open((&order.Order{Do: order.Run, Args: append([]string{name}, args...)}).Bytes())
 	if err != nil {
 		v.t.Fatalf("in %s: start %s: %v", v.name, name, err)
 	}

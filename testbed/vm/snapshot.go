@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 
 	"multinic.dev/testbed/debian"
 	"multinic.dev/testbed/vm/disk"
@@ -121,5 +120,3 @@ func (m *machine) bootAndSave(ctx context.Context, to string) error {
 	}
 	return m.save(ctx, to)
 }
-
-func trimmed(text string) string { return strings.TrimSpace(text) }

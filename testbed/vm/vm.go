@@ -13,7 +13,6 @@ package vm
 
 import (
 	"context"
-	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -62,19 +61,16 @@ func New(tb testing.TB, release debian.Release, name string) *VM {
 	if from == "" {
 		tb.Skip(debian.ErrNoArchive)
 	}
-	folder, err := os.MkdirTemp("", "vm-")
-	if err != nil {
-		tb.Fatalf("make a folder for the disk of %s: %v", name, err)
-	}
 	v := &VM{t: tb, name: name, snapshot: from, forwards: map[string]string{}}
-	v.disk, err = disk.Open(filepath.Join(from, image.Disk), filepath.Join(folder, "layer"))
+	var err error
+	v.disk, err = disk.Open(filepath.Join(from, image.Disk), filepath.Join(tb.TempDir(), "layer"))
 	if err != nil {
-		tb.Fatalf("make the disk of %s: %v", name, errors.Join(err, os.RemoveAll(folder)))
+		tb.Fatalf("make the disk of %s: %v", name, err)
 	}
 	tb.Cleanup(func() {
 		v.Kill()
-		if err := errors.Join(v.disk.Close(), os.RemoveAll(folder)); err != nil {
-			tb.Fatalf("remove the disk of %s: %v", name, err)
+		if err := v.disk.Close(); err != nil {
+			tb.Fatalf("close the disk of %s: %v", name, err)
 		}
 	})
 	return v

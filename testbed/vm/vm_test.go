@@ -44,6 +44,7 @@ func eventually(t *testing.T, v *vm.VM, want string, is func() string) {
 
 func TestAMachineStartsFromTheSnapshotAsOneOfItsOwn(t *testing.T) {
 	onBoth(t, func(t *testing.T, release debian.Release) {
+		t.Helper()
 		began := time.Now()
 		v := vm.Start(t, release, "node-1")
 		t.Logf("started in %v", time.Since(began))
@@ -77,6 +78,7 @@ func TestAMachineStartsFromTheSnapshotAsOneOfItsOwn(t *testing.T) {
 
 func TestACardThatIsPluggedInIsThereUntilItIsUnplugged(t *testing.T) {
 	onBoth(t, func(t *testing.T, release debian.Release) {
+		t.Helper()
 		v := vm.New(t, release, "node-1")
 		first := v.PlugIn("02:00:00:00:00:01", nil)
 		v.Start()
@@ -128,8 +130,9 @@ func TestMachinesOnOneWireReachEachOtherAlsoOverAVLAN(t *testing.T) {
 	var all []*vm.VM
 	for i, release := range []debian.Release{debian.Bookworm, debian.Trixie} {
 		v := vm.Start(t, release, fmt.Sprint("node-", i+1))
-		v.PlugIn(fmt.Sprint("02:00:00:00:00:1", i+1), wire)
-		eventually(t, v, "yes\n", func() string { return v.MustRun("sh", "-c", "[ ! -e /sys/class/net/eth0 ] || echo yes") })
+		if got := v.PlugIn(fmt.Sprint("02:00:00:00:00:1", i+1), wire).Link(); got != "eth0" {
+			t.Errorf("the card is called %q", got)
+		}
 		v.MustRun("modprobe", "8021q")
 		for _, command := range []string{
 			"link set eth0 up", "address add 192.0.2.1" + strconv.Itoa(i+1) + "/24 dev eth0",
@@ -157,6 +160,7 @@ func TestMachinesOnOneWireReachEachOtherAlsoOverAVLAN(t *testing.T) {
 
 func TestAfterAPowerCutThereIsWhatWasSyncedAndNothingElse(t *testing.T) {
 	onBoth(t, func(t *testing.T, release debian.Release) {
+		t.Helper()
 		v := vm.New(t, release, "node-1")
 		v.PlugIn("02:00:00:00:00:01", nil)
 		v.Start()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -21,7 +22,7 @@ func run(o *order.Order, s *streams.Stream) (code int, err error) {
 	if len(o.Args) == 0 {
 		return 0, errors.New("there is no program to run")
 	}
-	cmd := exec.Command(o.Args[0], o.Args[1:]...)
+	cmd := exec.CommandContext(context.Background(), o.Args[0], o.Args[1:]...)
 	cmd.Stdout, cmd.Stderr = s, s // The same for both: one writes at a time.
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -100,7 +101,7 @@ func (a *agent) accept(s *streams.Stream) {
 		if err != nil {
 			outcome.Error = err.Error()
 		}
-		_ = s.End(order.Bytes(outcome)) // Nobody wants to know any more.
+		_ = s.End(outcome.Bytes()) // Nobody wants to know any more.
 	}()
 }
 
@@ -132,7 +133,7 @@ func (a *agent) listen(o *order.Order) error {
 	if err := os.RemoveAll(o.Path); err != nil { // One that was left by a boot before, if it is on the disk.
 		return fmt.Errorf("remove the socket of before: %w", err)
 	}
-	listener, err := net.Listen("unix", o.Path)
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "unix", o.Path)
 	if err != nil {
 		return fmt.Errorf("make the socket: %w", err)
 	}
@@ -150,7 +151,7 @@ func (a *agent) listen(o *order.Order) error {
 }
 
 func (a *agent) passOn(path string, connection net.Conn) {
-	s, err := a.line.Open(order.Bytes(order.Order{Do: order.Connect, Path: path}))
+	s, err := a.line.Open((&order.Order{Do: order.Connect, Path: path}).Bytes())
 	if err != nil {
 		_ = connection.Close()
 		return
