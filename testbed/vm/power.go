@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"multinic.dev/testbed/vm/order"
 )
@@ -86,6 +87,19 @@ func (v *VM) listenAgain(ctx context.Context, m *machine) {
 		if err := v.listenIn(ctx, m, guest); err != nil {
 			v.t.Fatalf("forward %s of %s: %v", guest, v.name, err)
 		}
+	}
+}
+
+// Configured waits until networkd has done with links all that it was asked for.
+func (v *VM) Configured(links ...string) {
+	v.t.Helper()
+	args := []string{"--timeout=120"}
+	for _, link := range links {
+		args = append(args, "--interface="+link+":carrier") // A trunk may have no address at all, and is then no more than that.
+	}
+	if out, code := v.Run("/lib/systemd/systemd-networkd-wait-online", args...); code != 0 {
+		state, _ := v.Run("networkctl", append([]string{"--no-pager", "--full", "status"}, links...)...)
+		v.t.Fatalf("%s has not configured %s: %s%s", v.name, strings.Join(links, ", "), out, state)
 	}
 }
 

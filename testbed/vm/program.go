@@ -127,6 +127,15 @@ func (v *VM) TryRun(ctx context.Context, name string, args ...string) (string, i
 	return out, code, nil
 }
 
+// Output is what a program in the guest prints, without what it says besides; an error, if it exits with another code than 0.
+func (v *VM) Output(ctx context.Context, name string, args ...string) ([]byte, error) {
+	out, code, err := v.TryRun(ctx, "sh", append([]string{"-c", `exec "$@" 2>/dev/null`, "sh", name}, args...)...)
+	if err == nil && code != 0 {
+		err = fmt.Errorf("in %s: %s %s exited with %d", v.name, name, strings.Join(args, " "), code)
+	}
+	return []byte(out), err
+}
+
 // MustRun is Run for what must not fail: then it ends the test.
 func (v *VM) MustRun(name string, args ...string) string {
 	v.t.Helper()
