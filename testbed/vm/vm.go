@@ -61,12 +61,17 @@ func New(tb testing.TB, release debian.Release, name string) *VM {
 	if from == "" {
 		tb.Skip(debian.ErrNoArchive)
 	}
-	v := &VM{t: tb, name: name, snapshot: from, forwards: map[string]string{}}
-	var err error
-	v.disk, err = disk.Open(filepath.Join(from, image.Disk), filepath.Join(tb.TempDir(), "layer"))
+	d, err := disk.Open(filepath.Join(from, image.Disk), filepath.Join(tb.TempDir(), "layer"))
 	if err != nil {
 		tb.Fatalf("make the disk of %s: %v", name, err)
 	}
+	return with(tb, name, from, d)
+}
+
+// with makes a virtual machine with a disk, which ends with it.
+func with(tb testing.TB, name, snapshot string, d *disk.Disk) *VM {
+	tb.Helper()
+	v := &VM{t: tb, name: name, snapshot: snapshot, disk: d, forwards: map[string]string{}}
 	tb.Cleanup(func() {
 		v.Kill()
 		if err := v.disk.Close(); err != nil {
@@ -74,6 +79,19 @@ func New(tb testing.TB, release debian.Release, name string) *VM {
 		}
 	})
 	return v
+}
+
+// Fork makes another machine, which is off and has no cards, with a disk that has what a power cut would leave of this one's
+// now, whether it runs or not. Its host name and its machine-id are this one's. It can be booted, not started.
+func (v *VM) Fork(name string) *VM {
+	v.t.Helper()
+	d, err := v.disk.Fork(filepath.Join(v.t.TempDir(), "layer"))
+	if err != nil {
+		v.t.Fatalf("copy the disk of %s: %v", v.name, err)
+	}
+	fork := with(v.t, name, v.snapshot, d)
+	fork.begun = true
+	return fork
 }
 
 // Start makes a virtual machine and starts it from the snapshot.

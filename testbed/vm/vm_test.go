@@ -195,6 +195,26 @@ func TestAfterAPowerCutThereIsWhatWasSyncedAndNothingElse(t *testing.T) {
 	})
 }
 
+func TestAForkHasWhatAPowerCutWouldHaveLeftThen(t *testing.T) {
+	v := vm.Start(t, debian.Trixie, "node-1")
+	v.MustRun("mount", "-o", "remount,commit=1000", "/") // The kernel itself syncs nothing meanwhile.
+	v.Write("/etc/step", 0o644, "1\n")
+	v.MustRun("sh", "-c", "echo lost >/etc/lost")
+	fork := v.Fork("fork")
+	v.Write("/etc/step", 0o644, "2\n")
+	fork.Boot()
+	if got := fork.MustRun("cat", "/etc/step"); got != "1\n" {
+		t.Errorf("the fork is at step %s", got)
+	}
+	if out, code := fork.Run("cat", "/etc/lost"); code == 0 {
+		t.Errorf("what was not synced is there: %s", out)
+	}
+	fork.Write("/etc/step", 0o644, "3\n")
+	if got := v.MustRun("cat", "/etc/step", "/etc/lost"); got != "2\nlost\n" {
+		t.Errorf("the machine itself has %s", got)
+	}
+}
+
 func TestAProgramOfThisMachinesIsPutIntoTheGuest(t *testing.T) {
 	v := vm.Start(t, debian.Trixie, "node-1")
 	file := filepath.Join(t.TempDir(), "large")

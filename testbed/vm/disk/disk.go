@@ -52,6 +52,32 @@ func Open(base, layer string) (_ *Disk, err error) {
 	return &Disk{size: info.Size(), base: file, durable: durable, flushed: map[int64]bool{}, cache: map[int64]*[blockSize]byte{}}, nil
 }
 
+// Fork makes another disk, with a layer of its own, that has what a power cut would leave of this one now.
+func (d *Disk) Fork(layer string) (_ *Disk, err error) {
+	fork, err := Open(d.base.Name(), layer)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, fork.Close())
+		}
+	}()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var block [blockSize]byte
+	for number := range d.flushed {
+		if _, err := d.durable.ReadAt(block[:], number*blockSize); err != nil {
+			return nil, fmt.Errorf("read the disk's layer: %w", err)
+		}
+		if _, err := fork.durable.WriteAt(block[:], number*blockSize); err != nil {
+			return nil, fmt.Errorf("write the other disk's layer: %w", err)
+		}
+		fork.flushed[number] = true
+	}
+	return fork, nil
+}
+
 // Close forgets the disk. Its layer stays.
 func (d *Disk) Close() error { return errors.Join(d.base.Close(), d.durable.Close()) }
 

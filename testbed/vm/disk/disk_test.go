@@ -92,6 +92,18 @@ func TestADiskHasWhatWasWrittenAndAfterAPowerCutWhatWasFlushed(t *testing.T) {
 	if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, content) {
 		t.Errorf("error %v, or the file has something else", err)
 	}
+	if _, err := d.WriteAt([]byte("in the cache"), 0); err != nil {
+		t.Fatal(err)
+	}
+	fork, err := d.Fork(filepath.Join(t.TempDir(), "fork"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = fork.Close() }()
+	if err := d.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	has(t, fork, content)
 }
 
 func TestADiskEndsWhereItEnds(t *testing.T) {
