@@ -26,7 +26,10 @@ const (
 
 	// kernelArguments are those of the guest's kernel. What it does not need to protect itself from costs half of its speed,
 	// and it need not find out on which clock an emulated processor can rely.
-	kernelArguments = "console=ttyS0 quiet net.ifnames=0 mitigations=off audit=0 tsc=reliable panic=-1 systemd.getty_auto=no systemd.show_status=no"
+	kernelArguments = "console=ttyS0 quiet mitigations=off audit=0 tsc=reliable panic=-1 systemd.getty_auto=no systemd.show_status=no"
+	// ownArguments are further ones with the initrd of ours, and debianArguments with Debian's.
+	ownArguments    = " net.ifnames=0"
+	debianArguments = " root=/dev/vda rw"
 )
 
 // arguments are those of qemu that every machine has; its snapshot can be resumed only where they are the same.
@@ -63,6 +66,8 @@ type way struct {
 	// image is the folder with the kernel and the initrd, and disk what it boots from.
 	image string
 	disk  *disk.Disk
+	// debian is whether it boots by Debian's own initrd, and names its links as Debian does.
+	debian bool
 	// from is the file with the state that it goes on from; empty: it boots.
 	from string
 	// more are further arguments of qemu, which speak of files, from descriptor 3 on.
@@ -83,7 +88,12 @@ func switchOn(ctx context.Context, w way) (_ *machine, err error) {
 	if m.listener, err = (&net.ListenConfig{}).Listen(ctx, "unix", filepath.Join(short, "disk")); err != nil {
 		return nil, errors.Join(fmt.Errorf("listen for the user of the disk: %w", err), os.RemoveAll(short))
 	}
-	all := append(arguments(), "-kernel", filepath.Join(w.image, image.Kernel), "-initrd", filepath.Join(w.image, image.Initrd), "-append", kernelArguments)
+	initrd, further := image.Initrd, ownArguments
+	if w.debian {
+		initrd, further = image.Debian, debianArguments
+	}
+	all := append(arguments(),
+		"-kernel", filepath.Join(w.image, image.Kernel), "-initrd", filepath.Join(w.image, initrd), "-append", kernelArguments+further)
 	if w.from != "" {
 		all = append(all, "-incoming", "defer")
 	}

@@ -60,7 +60,7 @@ func snapshotKey(ctx context.Context, tree, agent string) (string, error) {
 		return "", fmt.Errorf("ask %s (Debian package %s) for its version: %w", program, programOwner, err)
 	}
 	hash := sha256.New()
-	_, _ = fmt.Fprintf(hash, "%q %q %s %q %s", version, filepath.Base(tree), kernelArguments, arguments(), image.Recipe())
+	_, _ = fmt.Fprintf(hash, "%q %q %s %q %s", version, filepath.Base(tree), kernelArguments+ownArguments, arguments(), image.Recipe())
 	file, err := os.Open(agent)
 	if err != nil {
 		return "", fmt.Errorf("read the agent: %w", err)

@@ -42,6 +42,7 @@ type VM struct {
 
 	mu       sync.Mutex        // guards what follows
 	running  *machine          // nil: it is off
+	debian   bool              // whether it boots by Debian's own initrd
 	forwards map[string]string // sockets in the guest, and where they lead
 	// begun is whether its disk is not that of the snapshot any more.
 	begun bool
@@ -90,7 +91,7 @@ func (v *VM) Fork(name string) *VM {
 		v.t.Fatalf("copy the disk of %s: %v", v.name, err)
 	}
 	fork := with(v.t, name, v.snapshot, d)
-	fork.begun = true
+	fork.begun, fork.debian = true, v.debian
 	return fork
 }
 
@@ -157,7 +158,7 @@ func (v *VM) switchOn(ctx context.Context, w way) *machine {
 	if v.machine() != nil {
 		v.t.Fatalf("the virtual machine %s runs already", v.name)
 	}
-	w.image, w.disk = v.snapshot, v.disk
+	w.image, w.disk, w.debian = v.snapshot, v.disk, v.debian
 	w.accept = func(m *machine, s *streams.Stream) { v.accept(m, s) }
 	m, err := switchOn(ctx, w)
 	if err != nil {

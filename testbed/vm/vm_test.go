@@ -215,6 +215,31 @@ func TestAForkHasWhatAPowerCutWouldHaveLeftThen(t *testing.T) {
 	}
 }
 
+func TestAMachineBootsAsDebianDoesItself(t *testing.T) {
+	onBoth(t, func(t *testing.T, release debian.Release) {
+		t.Helper()
+		v := vm.New(t, release, "node-1")
+		nic := v.PlugIn("02:00:00:00:00:01", nil)
+		v.Start()
+		if got := nic.Link(); got != "eth0" {
+			t.Errorf("before, the card is called %q", got)
+		}
+		v.ByDebian()
+		v.Kill()
+		began := time.Now()
+		v.Boot()
+		t.Logf("booted in %v", time.Since(began))
+		if got := nic.Link(); got != "ens16" {
+			t.Errorf("the card is called %q", got)
+		}
+		if got := v.MustRun("cat", "/proc/cmdline"); strings.Contains(got, "net.ifnames") {
+			t.Errorf("the kernel has the arguments %s", got)
+		}
+		// Debian's initrd leaves its own mark.
+		v.MustRun("test", "-d", "/run/initramfs")
+	})
+}
+
 func TestAProgramOfThisMachinesIsPutIntoTheGuest(t *testing.T) {
 	v := vm.Start(t, debian.Trixie, "node-1")
 	file := filepath.Join(t.TempDir(), "large")

@@ -14,6 +14,8 @@ const (
 	Kernel = "kernel" // uncompressed
 	Initrd = "initrd" // the agent, and the modules that the disk needs
 	Disk   = "disk"   // a file system of ext4, in which zeros take no room
+	// Debian is the initrd that Debian itself has made for its kernel.
+	Debian = "initrd-debian"
 )
 
 // diskSize is what the guest has, which takes only what is used of it.
@@ -31,6 +33,17 @@ func Make(ctx context.Context, tree, agent, folder string) error {
 	if err := makeInitrd(ctx, tree, agent, filepath.Join(folder, Initrd)); err != nil {
 		return err
 	}
+	debian, err := one(filepath.Join(tree, "boot/initrd.img-*"))
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(debian)
+	if err != nil {
+		return fmt.Errorf("read Debian's initrd: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, Debian), text, 0o600); err != nil {
+		return fmt.Errorf("copy Debian's initrd: %w", err)
+	}
 	cmd := exec.CommandContext(ctx, "mke2fs", "-q", "-t", "ext4", "-b", "4096", "-m", "0", "-L", "root",
 		// All is written now, and nothing by the kernel in the background of a test.
 		"-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard", "-d", tree, filepath.Join(folder, Disk), diskSize)
@@ -42,4 +55,4 @@ func Make(ctx context.Context, tree, agent, folder string) error {
 }
 
 // Recipe is all that images are made of besides the tree and the agent.
-func Recipe() string { return fmt.Sprint(needed(), diskSize, " 1") }
+func Recipe() string { return fmt.Sprint(needed(), diskSize, " 2") }
