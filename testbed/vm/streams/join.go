@@ -27,6 +27,17 @@ func Join(s *Stream, connection io.ReadWriteCloser) {
 	}
 	both.Go(func() { pass(connection, s) })
 	both.Go(func() { pass(s, connection) })
+	over := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		select {
+		case <-s.broken:
+			_ = connection.Close() // Or whoever writes to it would wait for somebody who does not read.
+		case <-over:
+		}
+	})
 	both.Wait()
+	close(over)
+	watching.Wait()
 	_, _ = s.Close(), connection.Close()
 }

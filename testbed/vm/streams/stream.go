@@ -19,10 +19,11 @@ type Stream struct {
 	theirs   bool // the other end has sent all
 	ours     bool // this end has sent all
 	failed   bool
+	broken   chan struct{} // closed as soon as failed is true
 }
 
 func newStream(line *Line, id uint32, purpose []byte) *Stream {
-	s := &Stream{line: line, id: id, purpose: purpose}
+	s := &Stream{line: line, id: id, purpose: purpose, broken: make(chan struct{})}
 	s.changed = sync.NewCond(&s.mu)
 	return s
 }
@@ -95,8 +96,9 @@ func (s *Stream) CloseWrite() error { return s.End(nil) }
 func (s *Stream) Close() error {
 	s.mu.Lock()
 	over := s.failed || s.ours && s.theirs
-	s.failed = s.failed || !over
-	s.changed.Broadcast()
+	if !over {
+		s.failLocked()
+	}
 	s.mu.Unlock()
 	if over {
 		return nil
@@ -127,6 +129,15 @@ func (s *Stream) theirEnd(lastWord []byte) {
 func (s *Stream) fail() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.failLocked()
+}
+
+// failLocked is fail for who holds the lock.
+func (s *Stream) failLocked() {
+	if s.failed {
+		return
+	}
 	s.failed = true
+	close(s.broken)
 	s.changed.Broadcast()
 }

@@ -122,3 +122,22 @@ func TestWhoGivesAStreamUpOrEndsTheLineIsNoticed(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+func TestAConnectionThatNobodyReadsEndsWithTheLine(t *testing.T) {
+	line := ends(t, func(s *streams.Stream) { _, _ = s.Write([]byte("to whom it may concern")) })
+	here, there := net.Pipe()
+	defer func() { _ = there.Close() }()
+	s := open(t, line, "")
+	joined := make(chan struct{})
+	go func() {
+		defer close(joined)
+		streams.Join(s, here)
+	}()
+	if _, err := io.ReadFull(there, make([]byte, 1)); err != nil {
+		t.Fatal(err) // From now on somebody writes what nobody reads.
+	}
+	if err := line.Close(); err != nil {
+		t.Error(err)
+	}
+	<-joined
+}
