@@ -87,10 +87,8 @@ func stir(seed []byte) (err error) {
 		seed       [64]byte
 	}{bits: 8 * 64, size: 64}
 	copy(info.seed[:], seed)
-	for request, argument := range map[uintptr]unsafe.Pointer{unix.RNDADDENTROPY: unsafe.Pointer(&info)} {
-		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, file.Fd(), request, uintptr(argument)); errno != 0 {
-			return fmt.Errorf("stir the kernel's source of chance: %w", errno)
-		}
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, file.Fd(), unix.RNDADDENTROPY, uintptr(unsafe.Pointer(&info))); errno != 0 {
+		return fmt.Errorf("stir the kernel's source of chance: %w", errno)
 	}
 	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, file.Fd(), rndReseed, 0); errno != 0 {
 		return fmt.Errorf("have the kernel use it: %w", errno)
