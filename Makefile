@@ -60,6 +60,13 @@ test: modules ## run every test with the race detector
 	@$(call tools,buf gotestsum grpcurl); set -x; \
 	BUF="$$tools/buf" GRPCURL="$$tools/grpcurl" "$$tools/gotestsum" --format pkgname-and-test-fails -- -race -count=1 -timeout 20m $(TESTFLAGS) $(PACKAGES)
 
+# One machine after the other: each takes a processor of its own. The first run makes what they boot from.
+.PHONY: test-vm
+test-vm: modules ## run the tests in virtual machines of Debian 12 and 13; needs root
+	@[ "$$(id -u)" -eq 0 ] || { echo 'virtual machines need root of the machine: sudo ./dev test-vm' >&2; exit 1; }
+	@$(call tools,gotestsum); set -x; \
+	MULTINIC_TEST_VM=1 "$$tools/gotestsum" --format pkgname-and-test-fails -- -race -count=1 -p 1 -timeout 60m $(TESTFLAGS) multinic.dev/testbed/vm/... multinic.dev/lab/vm
+
 .PHONY: bench
 bench: modules ## measure, and print the figures
 	cd dispatcher && go test -run '^$$' -bench 'Fleet/(commits|plain)' -benchtime 50x -timeout 30m $(TESTFLAGS) ./internal/store

@@ -40,6 +40,7 @@ type Fleet struct {
 	// API is the operators' side of the dispatcher.
 	API multinicv1.FleetServiceClient
 
+	patience   time.Duration
 	connection *grpc.ClientConn
 	nodes      []*Node
 	// processes are all that were ever started, to be looked at in the end.
@@ -52,6 +53,8 @@ type Settings struct {
 	Programs program.Programs
 	// Poll is the dispatcher's poll interval; 0: 50 ms.
 	Poll time.Duration
+	// Patience is how long it waits for what must happen; 0: the constant.
+	Patience time.Duration
 	// Dir is where sockets and state go: a short path, since a socket's has 107 bytes at most. Empty: a temporary folder.
 	Dir string
 	// Prepare is run against the database before anything else; the table is there by then.
@@ -62,9 +65,12 @@ type Settings struct {
 // order, panicked, or had a data race.
 func New(t node.TB, settings Settings) *Fleet {
 	t.Helper()
-	f := &Fleet{t: t, dir: settings.Dir, programs: settings.Programs, poll: settings.Poll, DB: mariadb.Start(t)}
+	f := &Fleet{t: t, dir: settings.Dir, programs: settings.Programs, poll: settings.Poll, patience: settings.Patience, DB: mariadb.Start(t)}
 	if f.poll == 0 {
 		f.poll = 50 * time.Millisecond
+	}
+	if f.patience == 0 {
+		f.patience = Patience
 	}
 	if f.dir == "" {
 		dir, err := os.MkdirTemp("", "f-")
@@ -226,7 +232,7 @@ func (n *Node) LocalIn(dir, command string) (string, error) {
 // Until waits until something is so; complaint says what is in its place when time is up.
 func (f *Fleet) Until(so func() bool, complaint func() string) {
 	f.t.Helper()
-	f.UntilWithin(Patience, so, complaint)
+	f.UntilWithin(f.patience, so, complaint)
 }
 
 // UntilWithin is Until for what takes its time.
@@ -245,7 +251,7 @@ func (f *Fleet) UntilWithin(patience time.Duration, so func() bool, complaint fu
 
 // View is what the dispatcher says of a node; nil while it says nothing.
 func (f *Fleet) View(name string) *multinicv1.Node {
-	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), f.patience)
 	defer cancel()
 	response, err := f.API.GetNode(ctx, &multinicv1.GetNodeRequest{Name: name})
 	if err != nil {

@@ -93,14 +93,20 @@ func (f *Fleet) AwaitAll() {
 // Judge has the oracle compare a node's kernel with rows, and returns what is wrong, a line each.
 func (n *Node) Judge(expect oracle.Expect, rows ...Row) string {
 	n.fleet.t.Helper()
+
+	return n.fleet.judge(n.Name(), n.Node, expect, rows)
+}
+
+func (f *Fleet) judge(name string, kernel oracle.Kernel, expect oracle.Expect, rows []Row) string {
+	f.t.Helper()
 	var asked []oracle.Row
 	for _, row := range rows {
-		if row.Node == n.Name() {
-			asked = append(asked, oracle.Row{MAC: row.MAC, Address: row.Address, Mask: row.Mask, Gateway: row.Gateway, MTU: row.MTU})
+		if row.Node == name {
+			asked = append(asked, oracle.Row{MAC: row.MAC, VLAN: row.VLAN, Address: row.Address, Mask: row.Mask, Gateway: row.Gateway, MTU: row.MTU})
 		}
 	}
-	wrong, err := oracle.Check(context.Background(), n.Node, asked, expect)
-	n.fleet.must(err)
+	wrong, err := oracle.Check(context.Background(), kernel, asked, expect)
+	f.must(err)
 
 	return strings.Join(wrong, "\n")
 }

@@ -36,6 +36,19 @@ func Build(ctx context.Context, dir string) (Programs, error) {
 	return built, nil
 }
 
+// BuildStatic builds the executor into a folder as a release has it: without the race detector, and needing nothing of the machine
+// that it runs on.
+func BuildStatic(ctx context.Context, dir string) (executor string, err error) {
+	executor = filepath.Join(dir, "multinic-executor-static")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -X main.version=lab", "-o", executor, ".")
+	build.Dir, build.Env = filepath.Join("..", "..", "executor"), append(os.Environ(), "CGO_ENABLED=0")
+	if said, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the executor for another machine: %w: %s", err, said)
+	}
+
+	return executor, nil
+}
+
 // endTimeout is how long a program may take to end when it is asked to: longer than the dispatcher gives sessions and commits.
 const endTimeout = 30 * time.Second
 
@@ -86,6 +99,21 @@ func Fixture(into *Programs) func() (end func() error, err error) {
 			return nil, fmt.Errorf("make a folder for the programs: %w", err)
 		}
 		if *into, err = Build(context.Background(), dir); err != nil {
+			return nil, errors.Join(err, os.RemoveAll(dir))
+		}
+
+		return func() error { return os.RemoveAll(dir) }, nil
+	}
+}
+
+// StaticFixture is Fixture for the executor alone, as BuildStatic builds it.
+func StaticFixture(executor *string) func() (end func() error, err error) {
+	return func() (func() error, error) {
+		dir, err := os.MkdirTemp("", "programs-")
+		if err != nil {
+			return nil, fmt.Errorf("make a folder for the executor: %w", err)
+		}
+		if *executor, err = BuildStatic(context.Background(), dir); err != nil {
 			return nil, errors.Join(err, os.RemoveAll(dir))
 		}
 
@@ -164,9 +192,12 @@ func (p *Process) signal(sig syscall.Signal) error {
 	return nil
 }
 
+// Scandal is what Scandal finds in the program's log.
+func (p *Process) Scandal() string { return Scandal(p.Log()) }
+
 // Scandal is the first line of a log that no program may print, or nothing: a panic, or a data race.
-func (p *Process) Scandal() string {
-	for line := range strings.Lines(p.Log()) {
+func Scandal(log string) string {
+	for line := range strings.Lines(log) {
 		for _, word := range []string{"panic: ", "fatal error: ", "WARNING: DATA RACE", "a call panicked"} {
 			if strings.Contains(line, word) {
 				return strings.TrimSpace(line)
@@ -175,24 +206,6 @@ func (p *Process) Scandal() string {
 	}
 
 	return ""
-}
-
-// StaticFixture builds the executor for all tests of a suite as its image has it: one file that needs no other.
-func StaticFixture(into *string) func() (end func() error, err error) {
-	return func() (func() error, error) {
-		dir, err := os.MkdirTemp("", "static-")
-		if err != nil {
-			return nil, fmt.Errorf("make a folder for the static executor: %w", err)
-		}
-		*into = filepath.Join(dir, "multinic-executor")
-		build := exec.CommandContext(context.Background(), "go", "build", "-buildvcs=false", "-trimpath", "-ldflags=-X main.version=lab", "-o", *into, ".")
-		build.Dir, build.Env = filepath.Join("..", "..", "executor"), append(os.Environ(), "CGO_ENABLED=0")
-		if said, err := build.CombinedOutput(); err != nil {
-			return nil, errors.Join(fmt.Errorf("build the static executor: %w: %s", err, said), os.RemoveAll(dir))
-		}
-
-		return func() error { return os.RemoveAll(dir) }, nil
-	}
 }
 
 // log keeps what a program prints.

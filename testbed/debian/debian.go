@@ -8,17 +8,13 @@ package debian
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Release is a release's code name, as its mirror knows it.
@@ -52,9 +48,6 @@ done
 // else builds it. It takes half a minute where the mirror is near.
 const buildTimeout = 15 * time.Minute
 
-// lockInterval is how often somebody who waits for another's tree looks whether it is there.
-const lockInterval = 100 * time.Millisecond
-
 // recipe is all that a tree is made of, and so what it is known by.
 type recipe struct {
 	release  Release
@@ -81,33 +74,12 @@ func Tree(ctx context.Context, release Release, options ...Option) (string, erro
 	for _, option := range options {
 		option(&r)
 	}
-	cache, err := cacheDir()
-	if err != nil {
-		return "", err
-	}
-	tree := filepath.Join(cache, "debian-"+r.key())
-	if _, err := os.Stat(tree); err == nil {
-		return tree, nil
-	}
-	if os.Geteuid() != 0 {
-		return "", fmt.Errorf("only root can build a tree of Debian %s", release)
-	}
-	if err := os.MkdirAll(cache, 0o700); err != nil {
-		return "", fmt.Errorf("make the cache folder: %w", err)
-	}
-	return tree, alone(ctx, tree+".lock", func() error { return r.build(ctx, tree) })
-}
-
-// cacheDir is where trees are kept.
-func cacheDir() (string, error) {
-	if cache := os.Getenv("MULTINIC_CACHE"); cache != "" {
-		return cache, nil
-	}
-	user, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("find a cache folder (set MULTINIC_CACHE): %w", err)
-	}
-	return filepath.Join(user, "multinic"), nil
+	return Kept(ctx, "debian-"+r.key(), func(ctx context.Context, building string) error {
+		if os.Geteuid() != 0 {
+			return fmt.Errorf("only root can build a tree of Debian %s", release)
+		}
+		return r.build(ctx, building)
+	})
 }
 
 // key names the tree: the release, and a hash of all that it is made of. The packages' versions are none of it; they
@@ -133,45 +105,12 @@ func (r *recipe) arguments(tree, mirror string) []string {
 	return append(args, string(r.release), tree, fmt.Sprintf("deb [signed-by=%s] %s %s main", keyring, mirror, r.release))
 }
 
-// alone calls f while no other process is at the same, which the lock file says. The file is kept: were it removed, the
-// next two could each have a lock of their own.
-func alone(ctx context.Context, lock string, f func() error) (err error) {
-	file, err := os.OpenFile(lock, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return fmt.Errorf("make the lock file: %w", err)
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	tick := time.NewTicker(lockInterval)
-	defer tick.Stop()
-	for {
-		switch err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
-		case err == nil:
-			return f()
-		case !errors.Is(err, unix.EWOULDBLOCK):
-			return fmt.Errorf("lock %s: %w", lock, err)
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("wait for whoever has locked %s: %w", lock, ctx.Err())
-		}
-	}
-}
-
-// build makes the tree beside its place and moves it there. What an earlier one, that was killed, has left goes first.
-func (r *recipe) build(ctx context.Context, tree string) (err error) {
-	if _, err := os.Stat(tree); err == nil {
-		return nil // Somebody else was first.
-	}
+// build makes the tree.
+func (r *recipe) build(ctx context.Context, building string) error {
 	mirror, err := mirror(ctx)
 	if err != nil {
 		return err
 	}
-	building := tree + ".new"
-	if err := os.RemoveAll(building); err != nil {
-		return fmt.Errorf("remove what was left of an earlier attempt: %w", err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(building)) }()
 	// Pdeathsig is bound to the thread that forks.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -183,9 +122,6 @@ func (r *recipe) build(ctx context.Context, tree string) (err error) {
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build a tree of Debian %s with mmdebstrap (Debian package mmdebstrap; it needs the network): %w: %s", r.release, err, out)
-	}
-	if err := os.Rename(building, tree); err != nil {
-		return fmt.Errorf("put the tree in its place: %w", err)
 	}
 	return nil
 }

@@ -71,6 +71,18 @@ func (n *Namespace) Command(ctx context.Context, name string, args ...string) *e
 	return cmd
 }
 
+// Output runs a program in the namespace, and returns what it prints. The error has what it said besides.
+func (n *Namespace) Output(ctx context.Context, name string, args ...string) ([]byte, error) {
+	cmd := n.Command(ctx, name, args...)
+	var said strings.Builder
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("in %s: %s %s: %w: %s", n.name, name, strings.Join(args, " "), err, strings.TrimSpace(said.String()))
+	}
+	return out, nil
+}
+
 // IP runs `ip` with arguments in the namespace and returns what it prints. An error ends the test.
 func (n *Namespace) IP(args ...string) string {
 	n.t.Helper()

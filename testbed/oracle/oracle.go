@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"multinic.dev/testbed/node"
 )
 
 // Row is a row of the table, as far as it concerns a node's kernel. Text is as the table has it.
@@ -44,14 +42,20 @@ type Expect struct {
 	Adopted bool
 }
 
+// Kernel is that of the node that is judged: a namespace, or a machine.
+type Kernel interface {
+	// Output runs a program on the node as root, and returns what it prints; or an error, if it exits with another code than 0.
+	Output(ctx context.Context, name string, args ...string) ([]byte, error)
+}
+
 // Check reads a node and returns what is wrong with it, a sentence each; nothing when the kernel is exactly what the
 // rows say. It compares all that is multinic's, so what no row explains is wrong as well.
-func Check(ctx context.Context, n *node.Node, rows []Row, expect Expect) ([]string, error) {
+func Check(ctx context.Context, node Kernel, rows []Row, expect Expect) ([]string, error) {
 	want, err := wanted(rows, expect)
 	if err != nil {
 		return nil, err
 	}
-	has, err := read(ctx, n, rows)
+	has, err := read(ctx, node, rows)
 	if err != nil {
 		return nil, err
 	}

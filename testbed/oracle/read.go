@@ -3,15 +3,11 @@ package oracle
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
-
-	"multinic.dev/testbed/node"
 )
 
 // What `ip -j` prints, as far as it is looked at. With -N it writes tables, protocols and scopes as numbers.
@@ -66,21 +62,21 @@ const numericVLAN = "[33024]"
 func isOurs(link string) bool { return strings.HasPrefix(link, "multinic") }
 
 // read is the text of all that is multinic's in a node's kernel. MTUs are in it for the rows that ask for one.
-func read(ctx context.Context, n *node.Node, rows []Row) ([]string, error) {
-	links, err := links(ctx, n, rows)
+func read(ctx context.Context, node Kernel, rows []Row) ([]string, error) {
+	links, err := links(ctx, node, rows)
 	if err != nil {
 		return nil, err
 	}
-	routes, err := routes(ctx, n)
+	routes, err := routes(ctx, node)
 	if err != nil {
 		return nil, err
 	}
-	rules, err := rules(ctx, n)
+	rules, err := rules(ctx, node)
 	return slices.Concat(links, routes, rules), err
 }
 
-func links(ctx context.Context, n *node.Node, rows []Row) ([]string, error) {
-	out, err := ip(ctx, n, "-d", "address", "show")
+func links(ctx context.Context, node Kernel, rows []Row) ([]string, error) {
+	out, err := ip(ctx, node, "-d", "address", "show")
 	if err != nil {
 		return nil, err
 	}
@@ -91,21 +87,32 @@ func links(ctx context.Context, n *node.Node, rows []Row) ([]string, error) {
 	lines := []string{}
 	for _, l := range links {
 		lines = append(lines, l.lines(rows)...)
-		for key := range settings() {
-			var value []byte
-			err := n.Do(func() (err error) {
-				value, err = os.ReadFile("/proc/sys/net/ipv4/conf/" + l.Name + "/" + key)
-				return err
-			})
-			if errors.Is(err, fs.ErrNotExist) {
-				// The link went, or was renamed, since it was read: that is for the caller to judge, who may look again.
-				value, err = []byte("gone meanwhile"), nil
-			}
-			if err != nil {
-				return nil, fmt.Errorf("read a setting of %s: %w", l.Name, err)
-			}
-			lines = append(lines, setting(l.Name, key, strings.TrimSpace(string(value))))
+		settings, err := settingsOf(ctx, node, l.Name)
+		if err != nil {
+			return nil, err
 		}
+		lines = append(lines, settings...)
+	}
+	return lines, nil
+}
+
+// settingsOf are the settings of a link that rows have a say in, as text.
+func settingsOf(ctx context.Context, node Kernel, link string) ([]string, error) {
+	// Files that are not there are no error: the link went, or was renamed, since it was read. That is for the caller to
+	// judge, who may look again.
+	keys := slices.Sorted(maps.Keys(settings()))
+	out, err := node.Output(ctx, "sh", append([]string{"-c",
+		`cd /proc/sys/net/ipv4/conf; link=$1; shift; for key; do cat "$link/$key" 2>/dev/null || echo gone meanwhile; done`, "sh", link}, keys...)...)
+	if err != nil {
+		return nil, fmt.Errorf("read the settings of %s: %w", link, err)
+	}
+	values := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if len(values) != len(keys) {
+		return nil, fmt.Errorf("the settings of %s are %q, not one for each of %q", link, values, keys)
+	}
+	lines := make([]string, len(keys))
+	for i, key := range keys {
+		lines[i] = setting(link, key, values[i])
 	}
 	return lines, nil
 }
@@ -160,8 +167,8 @@ func inOurTables(table int) bool {
 	return table >= sharedTable && table < firstTable+10*tablesALink
 }
 
-func routes(ctx context.Context, n *node.Node) ([]string, error) {
-	out, err := ip(ctx, n, "-4", "route", "show", "table", "all")
+func routes(ctx context.Context, node Kernel) ([]string, error) {
+	out, err := ip(ctx, node, "-4", "route", "show", "table", "all")
 	if err != nil {
 		return nil, err
 	}
@@ -193,8 +200,8 @@ func routes(ctx context.Context, n *node.Node) ([]string, error) {
 	return lines, nil
 }
 
-func rules(ctx context.Context, n *node.Node) ([]string, error) {
-	out, err := ip(ctx, n, "-4", "-d", "rule", "show")
+func rules(ctx context.Context, node Kernel) ([]string, error) {
+	out, err := ip(ctx, node, "-4", "-d", "rule", "show")
 	if err != nil {
 		return nil, err
 	}
@@ -226,11 +233,10 @@ func rules(ctx context.Context, n *node.Node) ([]string, error) {
 }
 
 // ip runs `ip -j -N` in a node and returns what it prints.
-func ip(ctx context.Context, n *node.Node, args ...string) ([]byte, error) {
-	cmd := n.Command(ctx, "ip", append([]string{"-j", "-N"}, args...)...)
-	out, err := cmd.Output()
+func ip(ctx context.Context, node Kernel, args ...string) ([]byte, error) {
+	out, err := node.Output(ctx, "ip", append([]string{"-j", "-N"}, args...)...)
 	if err != nil {
-		return nil, fmt.Errorf("read the kernel of %s with %v: %w", n.Name(), cmd.Args, err)
+		return nil, fmt.Errorf("read the kernel: %w", err)
 	}
 	return out, nil
 }
