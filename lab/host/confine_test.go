@@ -30,11 +30,11 @@ type confined struct {
 // sockets is the folder of the host's in which the dispatcher's socket is: on a disk that both have.
 const sockets = "/srv"
 
-// newConfined is newConfinedBy with a networkd as it comes.
-func newConfined(t *testing.T, release debian.Release) *confined {
+// newConfined is newConfinedBy on Debian 13, which can make an executor the first process of a namespace, with a networkd as it comes.
+func newConfined(t *testing.T) *confined {
 	t.Helper()
 
-	return newConfinedBy(t, release, false)
+	return newConfinedBy(t, debian.Trixie, false)
 }
 
 func newConfinedBy(t *testing.T, release debian.Release, byManager bool) *confined {
@@ -191,7 +191,7 @@ func runsTheSame(t *testing.T, c *confined) {
 
 // TestAnExecutorThatIsKilledInItsContainerIsFollowedByOne that puts back what it has left, and does it again.
 func TestAnExecutorThatIsKilledInItsContainerIsFollowedByOne(t *testing.T) {
-	c := newConfined(t, debian.Trixie)
+	c := newConfined(t)
 	all := rows()
 	c.start()
 	c.fleet.Insert(all...)
@@ -214,7 +214,7 @@ func TestAnExecutorThatIsKilledInItsContainerIsFollowedByOne(t *testing.T) {
 
 // TestAnExecutorNeedsLessWhereNothingOutlivesABoot is what the documentation says of the backend netlink.
 func TestAnExecutorNeedsLessWhereNothingOutlivesABoot(t *testing.T) {
-	c := newConfined(t, debian.Trixie)
+	c := newConfined(t)
 	c.arguments = []string{"--backend=netlink"}
 	c.unit.Capabilities = slices.DeleteFunc(confine.Capabilities(), func(one confine.Capability) bool { return one.Name == "SYS_CHROOT" })
 	c.unit.Mounts = slices.DeleteFunc(confine.Mounts(), func(one confine.Mount) bool { return one.Path != "/proc/sys/net" && one.Path != "/var/lib/multinic" })
@@ -225,7 +225,7 @@ func TestAnExecutorNeedsLessWhereNothingOutlivesABoot(t *testing.T) {
 
 // TestAnExecutorInItsContainerSeesWhatPodsHave: a NIC on which a pod's macvlan stands is in use.
 func TestAnExecutorInItsContainerSeesWhatPodsHave(t *testing.T) {
-	c := newConfined(t, debian.Trixie)
+	c := newConfined(t)
 	c.node.PlugIn("ens9", mac(9), c.wire)
 	c.node.AddPod("pod1", "10.244.0.5/32")
 	c.node.AddMACVLAN("net1", "ens9", "bridge")
@@ -246,7 +246,7 @@ exec /root/generate "$@"
 // TestWhatNetplanLeavesRunningEndsAsWell, and nothing of it stays, though the executor is the first process of its namespace, to which
 // orphans fall.
 func TestWhatNetplanLeavesRunningEndsAsWell(t *testing.T) {
-	c := newConfined(t, debian.Trixie)
+	c := newConfined(t)
 	program := generator(c.stage)
 	c.host.MustRun("mv", program, "/root/generate")
 	c.host.Write(program, 0o755, leaving)
@@ -275,7 +275,7 @@ func (c *confined) main() string {
 // TestAnExecutorNeedsAllThatItsContainerHas takes each capability and each mount away: without it, something does not work, and says
 // that it is that.
 func TestAnExecutorNeedsAllThatItsContainerHas(t *testing.T) {
-	c := newConfined(t, debian.Trixie)
+	c := newConfined(t)
 	whole, files := c.unit, c.host.Files("/etc")
 	without := func(what, because string, unit confine.Unit) {
 		t.Run(what, func(t *testing.T) {
