@@ -37,7 +37,11 @@ func backendOf(settings *config.Config, kernel *link.Kernel) (backend, error) {
 	if settings.Backend == config.Netlink {
 		return none, nil
 	}
-	host, err := netplan.Open(settings.HostRoot, filepath.Join(settings.StateDir, "backups"))
+	var options []netplan.Option
+	if settings.TakeDHCP {
+		options = append(options, netplan.TakeDHCP())
+	}
+	host, err := netplan.Open(settings.HostRoot, filepath.Join(settings.StateDir, "backups"), options...)
 	switch {
 	case err == nil:
 		return netplanBackend(settings, kernel, host), nil

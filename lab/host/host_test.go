@@ -48,6 +48,7 @@ type stage struct {
 	host  *container.Container
 	node  *fleet.Node
 	wire  *node.Wire
+	cards []*node.NIC
 	// byManager says that networkd is told of changes.
 	byManager bool
 }
@@ -82,8 +83,9 @@ func newStageBy(t *testing.T, release debian.Release, byManager bool) *stage {
       addresses: [192.0.2.5/24]
       routes: [{to: default, via: 192.0.2.1}]
 `)
-	s.host.PlugIn("multinic0", mac(0), s.wire)
-	s.host.PlugIn("multinic1", mac(1), s.wire)
+	for card := range 2 {
+		s.cards = append(s.cards, s.host.PlugIn(fmt.Sprint("multinic", card), mac(card), s.wire))
+	}
 	s.boot()
 	s.node = s.fleet.AddHost(s.host)
 	s.fleet.StartDispatcher("--removal-hold-down=0s", "--guard-share=100%")

@@ -28,6 +28,8 @@ type Config struct {
 	Mode   string `name:"mode" env:"MODE" default:"apply" help:"apply: make the node what is asked for. observe: only say what would be done."`
 	NodeIP string `name:"node-ip" env:"NODE_IP" placeholder:"ADDRESS" help:"${nodeip}"`
 
+	TakeDHCP bool `name:"take-dhcp" env:"TAKE_DHCP" help:"${takedhcp}"`
+
 	Activation string `name:"activation" env:"ACTIVATION" default:"auto" help:"${activation}"`
 
 	ConfirmTimeout time.Duration `name:"confirm-timeout" env:"CONFIRM_TIMEOUT" default:"5s" help:"${confirm}"`
@@ -88,6 +90,7 @@ func Parse(args []string, version string, out io.Writer, exit func(int), hostnam
 			"version": "multinic-executor " + version,
 			"activation": "What makes changes live. manager: the host's network manager, and nothing else. kernel: the executor itself, over netlink. " +
 				"auto: the manager where it can be told without any chance that it touches what is not multinic's, and else the executor itself.",
+			"takedhcp": "Also take NICs that have nothing but what the host's DHCP for all of their kind has given them, such as a cloud image's en*.",
 			"confirm":  "How long the dispatcher may take to be reached anew after a change.",
 			"nodeip":   "The node's own address, which is guarded above all. Not set: those of its default route's links.",
 			"identity": "How this executor proves who it is. insecure: not at all, and in plain text, over loopback or a unix socket only. Required.",
@@ -176,6 +179,11 @@ func (c *Config) checkOwn() error {
 		return fmt.Errorf("--activation (ACTIVATION) is %q: write auto, manager or kernel", c.Activation)
 	case c.Activation == Manager && c.Backend == Netlink:
 		return errors.New("--activation (ACTIVATION) is manager, and --backend (BACKEND) netlink is for hosts without one: write kernel or auto")
+	case c.TakeDHCP && c.Backend == Netlink:
+		return errors.New("--take-dhcp (TAKE_DHCP) takes NICs from the host's network manager, and --backend (BACKEND) netlink is for hosts without one: " +
+			"leave it out")
+	case c.TakeDHCP && c.Activation == Kernel:
+		return errors.New("--take-dhcp (TAKE_DHCP) needs the host's network manager to be told, and --activation (ACTIVATION) is kernel: write auto or manager")
 	case c.NodeIP != "" && (err != nil || address.IsUnspecified() || address.IsLoopback()):
 		return fmt.Errorf("--node-ip (NODE_IP) is %q: write the node's own address, such as 192.0.2.10, or nothing", c.NodeIP)
 	case c.ConfirmTimeout <= 0 || c.ConfirmTimeout > time.Minute:

@@ -19,7 +19,7 @@ func least(further ...string) []string {
 // parse reads the settings in an environment that has nothing but what is given.
 func parse(t *testing.T, environment map[string]string, args ...string) (*config.Config, error) {
 	t.Helper()
-	for _, name := range []string{"DISPATCHER", "IDENTITY", "NODE_NAME", "BACKEND", "HOST_ROOT", "STATE_DIR", "HTTP_LISTEN", "MODE", "NODE_IP", "CONFIRM_TIMEOUT"} {
+	for _, name := range []string{"DISPATCHER", "IDENTITY", "NODE_NAME", "BACKEND", "HOST_ROOT", "STATE_DIR", "HTTP_LISTEN", "MODE", "NODE_IP", "CONFIRM_TIMEOUT", "ACTIVATION", "TAKE_DHCP"} {
 		value, found := environment[name]
 		t.Setenv(name, value) // So that it is put back afterwards, also where it is taken away now.
 		if !found {
@@ -36,7 +36,7 @@ func TestWhatIsNotSetHasItsDefault(t *testing.T) {
 	got, err := parse(t, nil, least()...)
 	want := config.Config{
 		Dispatcher: "127.0.0.1:8443", Identity: "insecure", NodeName: "host", Backend: "netlink", HostRoot: "/",
-		StateDir: "/var/lib/multinic", HTTPListen: "127.0.0.1:8081", Mode: "apply", ConfirmTimeout: 5 * time.Second, Command: "run",
+		StateDir: "/var/lib/multinic", HTTPListen: "127.0.0.1:8081", Mode: "apply", Activation: "auto", ConfirmTimeout: 5 * time.Second, Command: "run",
 	}
 	if err != nil || *got != want {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
@@ -47,11 +47,12 @@ func TestEachSettingIsReadFromTheEnvironment(t *testing.T) {
 	environment := map[string]string{
 		"DISPATCHER": "unix:/run/dispatcher", "IDENTITY": "insecure", "NODE_NAME": "worker-1", "BACKEND": "netlink",
 		"STATE_DIR": "/state", "HOST_ROOT": "/host", "HTTP_LISTEN": "none", "MODE": "observe", "NODE_IP": "192.0.2.10", "CONFIRM_TIMEOUT": "1s",
+		"ACTIVATION": "kernel",
 	}
 	got, err := parse(t, environment)
 	want := config.Config{
 		Dispatcher: "unix:/run/dispatcher", Identity: "insecure", NodeName: "worker-1", Backend: "netlink", HostRoot: "/host", StateDir: "/state", HTTPListen: "none",
-		Mode: "observe", NodeIP: "192.0.2.10", ConfirmTimeout: time.Second, Command: "run",
+		Mode: "observe", NodeIP: "192.0.2.10", Activation: "kernel", ConfirmTimeout: time.Second, Command: "run",
 	}
 	if err != nil || *got != want {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
@@ -82,6 +83,10 @@ func TestABadSettingIsNamedWithItsValueAndTheRemedy(t *testing.T) {
 		{"no directory", least("--state-dir="), "--state-dir (STATE_DIR) is empty: write a directory, such as /var/lib/multinic"},
 		{"no HTTP address", least("--http-listen=8081"), `--http-listen (HTTP_LISTEN) is "8081": write host:port, such as 127.0.0.1:8081, or none`},
 		{"a mode that is none", least("--mode=dry-run"), `--mode (MODE) is "dry-run": write apply or observe`},
+		{"an activation that is none", least("--activation=networkd"), `--activation (ACTIVATION) is "networkd": write auto, manager or kernel`},
+		{"no manager", least("--activation=manager"), "--activation (ACTIVATION) is manager, and --backend (BACKEND) netlink is for hosts without one: write kernel or auto"},
+		{"nobody to take from", least("--take-dhcp"), "--take-dhcp (TAKE_DHCP) takes NICs from the host's network manager, and --backend (BACKEND) netlink is for hosts without one: leave it out"},
+		{"nobody who could be told", least("--take-dhcp", "--backend=netplan", "--activation=kernel"), "--take-dhcp (TAKE_DHCP) needs the host's network manager to be told, and --activation (ACTIVATION) is kernel: write auto or manager"},
 		{"an address that is none", least("--node-ip=host"), `--node-ip (NODE_IP) is "host": write the node's own address, such as 192.0.2.10, or nothing`},
 		{"a loopback address", least("--node-ip=127.0.0.1"), `--node-ip (NODE_IP) is "127.0.0.1": write the node's own address, such as 192.0.2.10, or nothing`},
 		{"no time", least("--confirm-timeout=0s"), `--confirm-timeout (CONFIRM_TIMEOUT) is "0s": write a time of up to one minute, such as 5s`},

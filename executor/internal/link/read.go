@@ -28,7 +28,7 @@ func (k *Kernel) Read(ctx context.Context) (plan.Kernel, error) {
 	if err != nil {
 		return plan.Kernel{}, fmt.Errorf("read the node's links: %w", err)
 	}
-	addresses, err := whole(k.addresses)
+	all, err := whole(k.addresses)
 	if err != nil {
 		return plan.Kernel{}, fmt.Errorf("read the node's addresses: %w", err)
 	}
@@ -40,9 +40,10 @@ func (k *Kernel) Read(ctx context.Context) (plan.Kernel, error) {
 	if err != nil {
 		return plan.Kernel{}, fmt.Errorf("read the node's routing rules: %w", err)
 	}
+	addresses, leased := byLink(all)
 	for i := range links {
 		link := &links[i]
-		link.Addresses = addresses[link.Index]
+		link.Addresses, link.Leased = addresses[link.Index], leased[link.Index]
 		if !plan.IsOurName(link.Name) {
 			continue
 		}
@@ -110,19 +111,24 @@ func linkOf(one netlink.Link) plan.Link {
 // macLength is the length of an Ethernet address, in bytes.
 const macLength = 6
 
-// addresses are all addresses by the index of their link.
-func (k *Kernel) addresses() (map[int][]plan.Address, error) {
-	all, err := k.handle.AddrList(nil, netlink.FAMILY_ALL)
-	if err != nil {
-		return nil, err //nolint:wrapcheck // Read says what was attempted
-	}
-	addresses := map[int][]plan.Address{}
+func (k *Kernel) addresses() ([]netlink.Addr, error) {
+	return k.handle.AddrList(nil, netlink.FAMILY_ALL) //nolint:wrapcheck // Read says what was attempted
+}
+
+// byLink are addresses by the index of their link, and those that it has for a time only.
+func byLink(all []netlink.Addr) (addresses map[int][]plan.Address, leased map[int][]netip.Prefix) {
+	addresses, leased = map[int][]plan.Address{}, map[int][]netip.Prefix{}
 	for _, one := range all {
-		if address, ok := addressOf(one); ok {
-			addresses[one.LinkIndex] = append(addresses[one.LinkIndex], address)
+		address, ok := addressOf(one)
+		if !ok {
+			continue
+		}
+		addresses[one.LinkIndex] = append(addresses[one.LinkIndex], address)
+		if one.Flags&unix.IFA_F_PERMANENT == 0 {
+			leased[one.LinkIndex] = append(leased[one.LinkIndex], address.Prefix)
 		}
 	}
-	return addresses, nil
+	return addresses, leased
 }
 
 func addressOf(one netlink.Addr) (plan.Address, bool) {

@@ -67,10 +67,11 @@ func (k *Kernel) known() (*known, error) {
 	if err != nil {
 		return nil, err
 	}
-	addresses, err := whole(k.addresses)
+	all, err := whole(k.addresses)
 	if err != nil {
 		return nil, err
 	}
+	addresses, _ := byLink(all)
 	return newKnown(links, addresses), nil
 }
 

@@ -42,6 +42,8 @@ type Host struct {
 	// backups is where replaced files are kept.
 	backups  string
 	patience time.Duration
+	// takesDHCP says that NICs may be taken from the DHCP of others' definitions that are for all NICs that are alike.
+	takesDHCP bool
 	// hung says that netplan's generator had to be killed when it was last asked.
 	hung bool
 	// before is called before each effect on the host's disk, with what it is; tests count them.
@@ -51,15 +53,26 @@ type Host struct {
 // ErrNone says that a host does not run Netplan.
 var ErrNone = errors.New("the host has no Netplan")
 
+// Option changes how a Netplan is used.
+type Option func(*Host)
+
+// TakeDHCP has NICs taken from others' definitions for all NICs that are alike, where these have addresses asked for by DHCP: they give
+// way to what is persisted.
+func TakeDHCP() Option { return func(h *Host) { h.takesDHCP = true } }
+
 // Open finds the Netplan of a host; root is its root directory, and backups the folder in which what is replaced is kept, as this
 // process sees both. It changes nothing. Errors: ErrNone, with what was looked for.
-func Open(root, backups string) (*Host, error) {
+func Open(root, backups string, options ...Option) (*Host, error) {
 	if _, err := os.Stat(filepath.Join(root, "etc/netplan")); err != nil {
 		return nil, fmt.Errorf("%w: there is no folder /etc/netplan", ErrNone)
 	}
 	for _, generator := range generators() {
 		if info, err := os.Stat(filepath.Join(root, generator)); err == nil && info.Mode().IsRegular() {
-			return &Host{root: root, backups: backups, generator: "/" + generator, patience: patience, before: func(string) {}}, nil
+			h := &Host{root: root, backups: backups, generator: "/" + generator, patience: patience, before: func(string) {}}
+			for _, option := range options {
+				option(h)
+			}
+			return h, nil
 		}
 	}
 	return nil, fmt.Errorf("%w: there is no generator /%s: install netplan.io", ErrNone, strings.Join(generators(), " or /"))

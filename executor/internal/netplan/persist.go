@@ -31,8 +31,9 @@ func (h *Host) Check(ctx context.Context, configs []plan.Config) []error {
 		return all(failed, err)
 	}
 	for i, config := range configs {
-		failed[i] = errors.Join(h.claim(config), contradicted(config, definitions))
+		failed[i] = errors.Join(h.claim(config), h.contradicted(config, definitions))
 	}
+	configs = h.placed(configs, definitions)
 	if err := h.try(ctx, before, configs, failed); errors.Is(err, errHangs) {
 		return all(failed, err) // Asked once for each of them, it would hang as often.
 	} else if err != nil {
@@ -100,13 +101,26 @@ func isGenerated(name string) bool {
 }
 
 // contradicted says which of the host's definitions is for a NIC as well; nil: none is.
-func contradicted(config plan.Config, definitions []plan.Definition) error {
+func (h *Host) contradicted(config plan.Config, definitions []plan.Definition) error {
 	for _, definition := range definitions {
+		if h.takesDHCP && definition.IsStub() {
+			continue
+		}
 		if definition.MAC == config.MAC || definition.MAC == "" && definition.ComesFirst(config.NIC) {
 			return fmt.Errorf("%s speaks of %s (%s) as well: take that out", definition.File, config.NIC, config.MAC)
 		}
 	}
 	return nil
+}
+
+// placed are configurations with what they need to go before the host's definitions, where that is wanted.
+func (h *Host) placed(configs []plan.Config, definitions []plan.Definition) []plan.Config {
+	isFirst := func(definition plan.Definition) bool { return h.takesDHCP && definition.IsStub() && definition.First }
+	all := slices.Clone(configs)
+	for i := range all {
+		all[i].First = all[i].Foreign == nil && slices.ContainsFunc(definitions, isFirst)
+	}
+	return all
 }
 
 // claim says why a NIC cannot be persisted where somebody else's files are.
@@ -152,6 +166,17 @@ func (h *Host) Persist(ctx context.Context, configs []plan.Config, forget []stri
 		}
 	}
 	configs = slices.DeleteFunc(slices.Clone(configs), func(config plan.Config) bool { return config.Foreign != nil })
+	if h.takesDHCP && len(configs) > 0 {
+		out, err := h.generateWithout(ctx)
+		if err != nil {
+			return fmt.Errorf("netplan refuses the host's other files: %w", err)
+		}
+		definitions, err := h.definitionsIn(out)
+		if err != nil {
+			return err
+		}
+		configs = h.placed(configs, definitions)
+	}
 	// All that needs room on the disk comes first.
 	folders := make([]string, len(configs))
 	for i, config := range configs {

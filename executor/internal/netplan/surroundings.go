@@ -24,6 +24,7 @@ func (h *Host) Surroundings(ctx context.Context, kernel *plan.Kernel) (err error
 	if kernel.Rival, err = h.rival(); err != nil {
 		return err
 	}
+	kernel.TakeDHCP = h.takesDHCP
 	if h.hung {
 		return nil // The node is looked at often, and each time would be as long.
 	}

@@ -52,8 +52,7 @@ func Adopt(claims Claims, kernel Kernel) Claims {
 func (d *decider) usesOfAdopted(link Link, nic string) []string {
 	var uses []string
 	for _, route := range d.kernel.Routes {
-		isOut := route.Link == link.Index && route.Table == MainTable && route.To == everywhere()
-		if isOut && !slices.ContainsFunc(d.kernel.Routes, func(other Route) bool { return d.isBetterOut(other, route) }) {
+		if route.Link == link.Index && d.isOnlyWayOut(route) {
 			uses = append(uses, "the node's default route "+route.text(""))
 		}
 	}
@@ -64,6 +63,12 @@ func (d *decider) usesOfAdopted(link Link, nic string) []string {
 		}
 	}
 	return uses
+}
+
+// isOnlyWayOut says whether a route leads out of the node, and no other does before it, by a link that is not multinic's.
+func (d *decider) isOnlyWayOut(route Route) bool {
+	return route.Table == MainTable && route.To == everywhere() &&
+		!slices.ContainsFunc(d.kernel.Routes, func(other Route) bool { return other.Link != route.Link && d.isBetterOut(other, route) })
 }
 
 // isBetterOut says whether a route leads out of the node before another does, by a link that is not multinic's.
@@ -89,6 +94,8 @@ func (d *decider) refuseOthers(decision *Decision, card Link) {
 	}
 	for _, definition := range d.kernel.Definitions {
 		switch {
+		case d.kernel.TakeDHCP && definition.IsStub():
+			continue
 		case definition.MAC == mac:
 			d.refusef(decision, LinkInUse, "%s (%s) is defined by %s: take that out first, or delete the row", card.Name, mac, definition.File)
 		case definition.MAC != "" || name != "" && !definition.ComesFirst(name):
@@ -101,6 +108,22 @@ func (d *decider) refuseOthers(decision *Decision, card Link) {
 		return
 	}
 }
+
+// stubOf is the definition by whose DHCP a card that is nobody's has what it has, if it may be taken from it; nil: there is none.
+func (d *decider) stubOf(card Link) *Definition {
+	if _, claimed := d.claims[card.MAC]; claimed || !d.kernel.TakeDHCP {
+		return nil
+	}
+	for _, definition := range d.kernel.Definitions {
+		if definition.IsStub() && definition.isFor(card.Name) {
+			return &definition
+		}
+	}
+	return nil
+}
+
+// IsStub says whether a definition has addresses asked for, for all NICs that are alike, as those of cloud images do.
+func (d Definition) IsStub() bool { return d.MAC == "" && d.DHCP && d.isWide() }
 
 // isWide says whether a definition is for all NICs that are alike.
 func (d Definition) isWide() bool {

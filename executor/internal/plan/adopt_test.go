@@ -88,9 +88,9 @@ func TestACardThatOthersConfigureIsRefused(t *testing.T) {
 		{"the agent runs", predecessors, nil, func(k *plan.Kernel) { k.Rival = "multinic-agent (process 7)" }, "multinic-agent (process 7) configures NICs of this node: uninstall it"},
 		{"the agent has come back", predecessors, claimed, func(k *plan.Kernel) { k.Rival = "multinic-agent (process 7)" }, "multinic-agent (process 7)"},
 		{"the agent runs, and has not written of it", bare, nil, func(k *plan.Kernel) { k.Rival = "multinic-agent (process 7)" }, "multinic-agent (process 7)"},
-		{"its default route is the node's", predecessors, nil, func(k *plan.Kernel) { k.Routes = append(k.Routes, defaultBy(3, 0)) }, "the node's default route"},
+		{"its default route is the node's", predecessors, nil, func(k *plan.Kernel) { k.Routes = append(k.Routes, defaultBy(0)) }, "the node's default route"},
 		{"its default route is not the one that counts", predecessors, nil, func(k *plan.Kernel) {
-			k.Routes = append(k.Routes, defaultBy(3, 200))
+			k.Routes = append(k.Routes, defaultBy(200))
 		}, ""},
 		{"a bridge has it", predecessors, nil, func(k *plan.Kernel) { k.Links[2].Master = 2 }, "the master"},
 		{"a macvlan stands on it", predecessors, nil, func(k *plan.Kernel) {
@@ -134,8 +134,49 @@ func TestACardThatOthersConfigureIsRefused(t *testing.T) {
 	}
 }
 
-func defaultBy(link, metric int) plan.Route {
-	return plan.Route{Table: plan.MainTable, To: netip.MustParsePrefix("0.0.0.0/0"), Via: netip.MustParseAddr("198.51.100.1"), Link: link, Metric: metric}
+// TestANICIsTakenFromTheDHCPOfAllAlike if that is asked for, and nothing else is on it.
+func TestANICIsTakenFromTheDHCPOfAllAlike(t *testing.T) {
+	lease := plan.Address{Prefix: netip.MustParsePrefix("10.9.0.5/24"), Broadcast: netip.MustParseAddr("10.9.0.255")}
+	leased := func(route plan.Route) plan.Route { route.Link = 3; return route }
+	for _, test := range []struct {
+		name   string
+		change func(kernel *plan.Kernel)
+		want   string // in the message; empty: it is carried out
+	}{
+		{"by a stub", func(*plan.Kernel) {}, ""},
+		{"which would also have it at the next boot", func(k *plan.Kernel) { k.Definitions[0].Names = []string{"*"} }, ""},
+		{"that is not asked for", func(k *plan.Kernel) { k.TakeDHCP = false }, "it has the address 10.9.0.5/24"},
+		{"by a definition for it alone", func(k *plan.Kernel) { k.Definitions[0].Names = []string{"eth1"} }, "it has the address 10.9.0.5/24"},
+		{"by a stub for others", func(k *plan.Kernel) { k.Definitions[0].Names = []string{"en*"} }, "it has the address 10.9.0.5/24"},
+		{"which asks for nothing", func(k *plan.Kernel) { k.Definitions[0].DHCP = false }, "it has the address 10.9.0.5/24"},
+		{"with an address for good", func(k *plan.Kernel) { k.Links[2].Leased = nil }, "it has the address 10.9.0.5/24"},
+		{"with a route by somebody", func(k *plan.Kernel) {
+			k.Routes = append(k.Routes, leased(plan.Route{Table: plan.MainTable, To: netip.MustParsePrefix("10.8.0.0/16"), Protocol: 4}))
+		}, "it has the route 10.8.0.0/16"},
+		{"with a second default route", func(k *plan.Kernel) { k.Routes = append(k.Routes, defaultBy(1024)) }, ""},
+		{"with the node's default route", func(k *plan.Kernel) { k.Routes = append(k.Routes, defaultBy(50)) }, "it has the node's default route"},
+	} {
+		m := persisting()
+		link := m.link(3)
+		link.Up, link.Addresses, link.Leased = true, []plan.Address{lease}, []netip.Prefix{lease.Prefix}
+		kernel := m.read()
+		kernel.TakeDHCP, kernel.Definitions = true, []plan.Definition{{File: "F", Names: []string{"eth*"}, DHCP: true, First: true}}
+		kernel.Routes = append(kernel.Routes, leased(plan.Route{Table: plan.MainTable, To: lease.Prefix.Masked(), Source: lease.Prefix.Addr(), Protocol: 2}))
+		test.change(&kernel)
+		decision := plan.Decide([]plan.Item{item(mac0, "198.51.100.10/24", "", 0)}, nil, kernel).Decisions[0]
+		switch {
+		case test.want == "" && (decision.Obstacle != plan.None || decision.Stub == nil || decision.Stub.File != "F"):
+			t.Errorf("%s: %v %q, from %v", test.name, decision.Obstacle, decision.Message, decision.Stub)
+		case test.want == "" && !strings.Contains(text(decision.Changes), "address delete 10.9.0.5/24 dev multinic0"):
+			t.Errorf("%s: the changes are\n%s", test.name, text(decision.Changes))
+		case test.want != "" && (decision.Obstacle != plan.LinkInUse || !strings.Contains(decision.Message, test.want)):
+			t.Errorf("%s: %v %q, want %q", test.name, decision.Obstacle, decision.Message, test.want)
+		}
+	}
+}
+
+func defaultBy(metric int) plan.Route {
+	return plan.Route{Table: plan.MainTable, To: netip.MustParsePrefix("0.0.0.0/0"), Via: netip.MustParseAddr("198.51.100.1"), Link: 3, Metric: metric, Protocol: 16}
 }
 
 func TestTheNameOfAFileThatWasNotUnderstoodIsGivenToNone(t *testing.T) {
@@ -151,5 +192,26 @@ func TestTheNameOfAFileThatWasNotUnderstoodIsGivenToNone(t *testing.T) {
 	got := plan.Decide([]plan.Item{item(mac0, "", "", 0)}, nil, m.read()).Decisions[0]
 	if got.Obstacle != plan.NoFreeName || !strings.Contains(got.Message, "the host's file for one that is not multinic's (multinic0, multinic1, multinic2 and 7 more)") {
 		t.Errorf("%v %s", got.Obstacle, got.Message)
+	}
+}
+
+// TestWhatDHCPGivesAgainIsNotTakenAway once a card has been given back, and has its own name again.
+func TestWhatDHCPGivesAgainIsNotTakenAway(t *testing.T) {
+	m := persisting()
+	claims := plan.Claims{mac0: nic("multinic0")}
+	made(t, m, plan.Decide([]plan.Item{item(mac0, "198.51.100.10/24", "", 0)}, claims, m.read()))
+	release := plan.Release{MAC: mac0, VLANs: []int{0}, Whole: true, Original: &plan.Original{Name: "eth1", MTU: 1500}}
+	made(t, m, plan.Plan{Shared: plan.Releases(release, claims, m.readWhole()).Changes})
+	link := m.link(3)
+	lease := plan.Address{Prefix: netip.MustParsePrefix("10.9.0.5/24")}
+	link.Up, link.Addresses, link.Leased = true, []plan.Address{lease}, []netip.Prefix{lease.Prefix}
+	m.kernel.Routes = append(m.kernel.Routes, plan.Route{Table: plan.MainTable, To: lease.Prefix.Masked(), Link: 3, Protocol: 16})
+	if left := text(plan.Releases(release, claims, m.readWhole()).Changes); link.Name != "eth1" || left != "" {
+		t.Errorf("%s is to be given back by\n%s", link.Name, left)
+	}
+	// What it has for good goes, and it goes down: the control.
+	link.Leased = nil
+	if left := text(plan.Releases(release, claims, m.readWhole()).Changes); !strings.Contains(left, "address delete 10.9.0.5/24") || !strings.Contains(left, "link set eth1 down") {
+		t.Errorf("without a lease, it is to be given back by\n%s", left)
 	}
 }

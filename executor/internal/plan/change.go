@@ -241,4 +241,6 @@ const (
 	protocolKernel = 2
 	protocolBoot   = 3
 	protocolStatic = 4
+	protocolRA     = 9
+	protocolDHCP   = 16
 )

@@ -170,6 +170,7 @@ func (d *decider) byItself(item Item, earlier []Item) Decision {
 		if d.refuseOthers(&decision, candidates[0]); decision.Obstacle != None {
 			return decision
 		}
+		decision.Stub = d.stubOf(candidates[0])
 		decision.setName(claim.Name)
 		if _, ok := Number(claim.Name); claimed && !ok {
 			d.refusef(&decision, NoFreeName, "the name of %s on disk is %q, which is none of multinic0 to multinic9: correct the state file",

@@ -17,11 +17,18 @@ type Kernel struct {
 	// people; empty: nothing. They matter for the same cards as Elsewhere.
 	Definitions []Definition
 	Rival       string
+	// TakeDHCP says that a NIC may be taken that has nothing but what a Definition's DHCP has given it which is for all that are alike.
+	TakeDHCP bool
 	// Ways are those whom the node must go on reaching by the same way; without them nobody's is minded.
 	Ways []Way
 	// Persisted is what the next boot of the host makes of multinic's NICs, by their names. Nil, and not merely empty: nothing
 	// outlives a boot here, and nothing has to.
 	Persisted map[string]Config
+}
+
+// Put gives a kernel the surroundings of another reading of it: Elsewhere, Definitions, Rival and TakeDHCP.
+func (k *Kernel) Put(around Kernel) {
+	k.Elsewhere, k.Definitions, k.Rival, k.TakeDHCP = around.Elsewhere, around.Definitions, around.Rival, around.TakeDHCP
 }
 
 // Way is how the node reaches somebody.
@@ -56,6 +63,8 @@ type Link struct {
 	Up bool `json:"up,omitempty"`
 	// Addresses are its IPv4 and IPv6 addresses.
 	Addresses []Address `json:"addresses,omitempty"`
+	// Leased are those of the Addresses that it has for a time only, as by DHCP.
+	Leased []netip.Prefix `json:"-"`
 	// Settings are those of Settings() that the link has, by their Path, with %s for the name in it. They are read only
 	// for links that are named as IsOurName says; nil for all others.
 	Settings map[string]string `json:"settings,omitempty"`

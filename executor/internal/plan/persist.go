@@ -13,6 +13,9 @@ type Config struct {
 	Interfaces []Interface `json:"interfaces"`
 	// Spoiled says that the files are not those that this version writes for the rest: no plan wants that.
 	Spoiled bool `json:"spoiled,omitempty"`
+	// First says that the host has definitions that would win over what its network manager is told of the NIC, but for further files.
+	// It follows from the host's files, and no plan asks for it.
+	First bool `json:"first,omitempty"`
 	// Foreign is the file that somebody else has written where the NIC's would be. Then the rest is what was understood of it: without
 	// a MAC, nothing was. Nil: there is none.
 	Foreign *File `json:"foreign,omitempty"`
@@ -32,7 +35,7 @@ type Interface struct {
 	Spec Spec `json:"spec"`
 }
 
-// Equal says whether two configurations are the same.
+// Equal says whether two configurations are the same, but for First.
 func (c Config) Equal(other Config) bool {
 	return c.NIC == other.NIC && c.MAC == other.MAC && c.ByName == other.ByName && c.Spoiled == other.Spoiled &&
 		slices.Equal(c.Interfaces, other.Interfaces) && c.Foreign.equal(other.Foreign)

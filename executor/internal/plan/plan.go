@@ -83,6 +83,8 @@ type Decision struct {
 	Card int
 	// Link is the index of the link that is the interface: the card itself, or the VLAN on it; 0: there is none.
 	Link int
+	// Stub is the Definition by whose DHCP the card has what it has, and to which it must be lost; nil: there is none.
+	Stub *Definition
 	// Changes make the kernel what the item asks for, in this order. Empty without an obstacle: it is so already. Those
 	// of the card stand in the decisions of its VLANs as well.
 	Changes []Change

@@ -28,16 +28,22 @@ func (d *decider) uses(link Link) []string {
 	return uses
 }
 
-// usesOfNobodys words all that a card carries: one that is nobody's must be bare.
+// usesOfNobodys words all that a card carries: one that is nobody's must be bare, but for what it was given by DHCP that it is taken from.
 func (d *decider) usesOfNobodys(link Link) []string {
 	var uses []string
+	stub := d.stubOf(link)
 	for _, address := range link.Addresses {
-		if !address.LinkLocal {
+		isLeased := stub != nil && slices.Contains(link.Leased, address.Prefix)
+		if !address.LinkLocal && !isLeased {
 			uses = append(uses, "the address "+address.String())
 		}
 	}
 	for _, route := range d.kernel.Routes {
-		if route.Link == link.Index {
+		switch {
+		case route.Link != link.Index:
+		case stub != nil && d.isOnlyWayOut(route):
+			uses = append(uses, "the node's default route "+route.text(""))
+		case stub == nil || !isOfDHCP(route):
 			uses = append(uses, "the route "+route.text(""))
 		}
 	}

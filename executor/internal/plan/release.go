@@ -15,6 +15,16 @@ type Original struct {
 	Settings map[string]string `json:"settings,omitempty"`
 }
 
+// up is a card that was up.
+func (o *Original) up() *Original {
+	var up Original
+	if o != nil {
+		up = *o
+	}
+	up.Up = true
+	return &up
+}
+
 // Release is what a card gives up.
 type Release struct {
 	MAC string
@@ -43,6 +53,10 @@ type Released struct {
 // the proof. A card that has a double, or that
 // somebody else has put to use, is not touched.
 func Releases(release Release, claims Claims, kernel Kernel) Released {
+	kernel, leased := withoutLeases(kernel, release.MAC)
+	if leased {
+		release.KeepUp, release.Original = true, release.Original.up()
+	}
 	d := decider{recorded: claims, claims: claims, kernel: kernel, names: map[int]string{}, removed: map[Rule]bool{}}
 	for _, link := range kernel.Links {
 		d.names[link.Index] = link.Name
@@ -75,6 +89,31 @@ func Releases(release Release, claims Claims, kernel Kernel) Released {
 		changes = append(changes, d.giveBack(card, release)...)
 	}
 	return Released{Changes: append(changes, releasePersistence(release, claims, kernel)...)}
+}
+
+// withoutLeases is a kernel without what a card was given by DHCP under a name that is not multinic's, and whether it has anything of the
+// kind: somebody has it again.
+func withoutLeases(k Kernel, mac string) (Kernel, bool) {
+	leased := map[int]bool{}
+	k.Links = slices.Clone(k.Links)
+	for i := range k.Links {
+		link := &k.Links[i]
+		if link.MAC == mac && link.Kind != kindVLAN && !IsOurName(link.Name) && len(link.Leased) > 0 {
+			leased[link.Index] = true
+			lost := link.Leased
+			link.Addresses = slices.DeleteFunc(slices.Clone(link.Addresses), func(a Address) bool { return slices.Contains(lost, a.Prefix) })
+		}
+	}
+	if len(leased) == 0 {
+		return k, false
+	}
+	k.Routes = slices.DeleteFunc(slices.Clone(k.Routes), func(r Route) bool { return leased[r.Link] && isOfDHCP(r) })
+	return k, true
+}
+
+// isOfDHCP says whether a route is one that comes with an address by DHCP.
+func isOfDHCP(route Route) bool {
+	return slices.Contains([]int{protocolKernel, protocolRA, protocolDHCP}, route.Protocol)
 }
 
 // enslaved is the first link of those that a release concerns that has a master; the zero Link: none has.

@@ -31,7 +31,7 @@ func (t *Transactor) Make(ctx context.Context, order Order) Failures {
 		}
 		return failures
 	}
-	m := making{Transactor: t, items: order.Items, waiting: map[plan.Key]bool{}}
+	m := making{Transactor: t, around: kernel, items: order.Items, waiting: map[plan.Key]bool{}}
 	p := plan.DecideWhile(order.Items, record.Claims(t.Record.Cards()), kernel, func(decision plan.Decision) bool {
 		m.waiting[decision.Item.Key] = order.Due != nil && !order.Due(decision)
 		return m.waiting[decision.Item.Key]
@@ -50,9 +50,12 @@ func (t *Transactor) Make(ctx context.Context, order Order) Failures {
 			order.Begin(decision)
 		}
 	}
-	g := goal{names: map[string]string{}, left: m.left, claim: m.claim, proved: m.proved}
+	g := goal{names: map[string]string{}, stubs: map[string]*plan.Definition{}, left: m.left, claim: m.claim, proved: m.proved}
 	for _, decision := range m.chosen {
 		g.names[decision.Item.Key.MAC] = decision.NIC
+		if decision.Stub != nil {
+			g.stubs[decision.Item.Key.MAC] = decision.Stub
+		}
 	}
 	return t.transact(ctx, g)
 }
@@ -61,7 +64,9 @@ func (t *Transactor) Make(ctx context.Context, order Order) Failures {
 type making struct {
 	*Transactor
 
-	items []plan.Item
+	// around is the kernel with its surroundings, as they were looked at before anything was changed.
+	around plan.Kernel
+	items  []plan.Item
 	// waiting are those that are not due, chosen are the first decisions on those that are made, and shared says that so is what
 	// belongs to no card.
 	waiting map[plan.Key]bool
@@ -71,6 +76,7 @@ type making struct {
 
 func (m *making) left(kernel plan.Kernel, claims plan.Claims) remainder {
 	left := remainder{steps: map[string][]step{}, blocked: Failures{}}
+	kernel.Put(m.around)
 	p := plan.DecideWhile(m.items, claims, kernel, func(decision plan.Decision) bool { return m.waiting[decision.Item.Key] })
 	for _, decision := range p.Decisions {
 		key := decision.Item.Key

@@ -2,6 +2,8 @@ package transaction
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -49,6 +51,7 @@ func (t *Transactor) Activation() Activation {
 // time is for the kernel.
 func (r *run) activate(ctx context.Context) bool {
 	if r.Manager == nil {
+		r.failStubs(errors.New("the kernel alone is to be changed here (--activation=kernel)"))
 		return false
 	}
 	var configs []plan.Config
@@ -66,6 +69,7 @@ func (r *run) activate(ctx context.Context) bool {
 		return true
 	}
 	r.Log.Info("the host's network manager was not told of the change; the kernel is changed instead", zap.Error(err))
+	r.failStubs(err)
 	if r.OnlyManager {
 		for _, mac := range slices.Clone(r.alive) {
 			if s, is := r.persists[mac]; is {
@@ -74,6 +78,16 @@ func (r *run) activate(ctx context.Context) bool {
 		}
 	}
 	return false
+}
+
+// failStubs fails the cards that the manager has by DHCP, as it cannot be told to let go of them.
+func (r *run) failStubs(err error) {
+	for _, mac := range slices.Clone(r.alive) {
+		if stub := r.stubs[mac]; stub != nil {
+			r.fail(mac, plan.Key{MAC: mac, VLAN: wholeCard}, Failure{Kind: Refused, Err: fmt.Errorf(
+				"%s has an address asked for it by DHCP, and the host's network manager must be told to let go of it: %w", stub.File, err)})
+		}
+	}
 }
 
 // await reads the kernel until the manager has left nothing to do, or has had its time, and returns what is left.

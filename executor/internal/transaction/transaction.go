@@ -140,6 +140,8 @@ func New(config Config) *Transactor { return &Transactor{Config: config, unfinis
 type goal struct {
 	// names are the names that the cards have, or are to get, on disk, by their MACs.
 	names map[string]string
+	// stubs are the definitions by whose DHCP cards have what they have, by their MACs: the manager must be told to let go of those.
+	stubs map[string]*plan.Definition
 	// left says what is left to be done.
 	left func(kernel plan.Kernel, claims plan.Claims) remainder
 	// claim writes down whose a card is, before it is changed.

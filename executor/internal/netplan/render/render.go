@@ -3,6 +3,7 @@ package render
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"path"
 	"strconv"
@@ -30,6 +31,9 @@ func Files(config plan.Config) map[string]string {
 			files[path.Join(dropInFolder(one.VLAN), dropInName)] = text
 		}
 	}
+	if config.First {
+		maps.Copy(files, first(config))
+	}
 	return files
 }
 
@@ -44,6 +48,11 @@ func Links(config plan.Config) map[string]string {
 	for _, one := range config.Interfaces {
 		if one.Spec.Address.IsValid() {
 			links["etc/systemd/network/"+Generated(plan.NameOf(config.NIC, one.VLAN))+".network.d"] = dropInFolder(one.VLAN)
+		}
+	}
+	if config.First {
+		for inside := range first(config) {
+			links["etc/systemd/network/"+path.Base(inside)] = inside
 		}
 	}
 	return links

@@ -56,9 +56,27 @@ func network(nic string, one plan.Interface, mac string, vlans []string) string 
 	return b.String()
 }
 
+// firstPrefix begins the names of the files that go before those of somebody else's for all NICs, and after VolatilePrefix.
+const firstPrefix = "09-"
+
+// first are the files of networkd's and udev's, by their paths in a NIC's folder, that go before somebody else's for all NICs that are
+// alike: what netplan generates is asked in the order of names that others have chosen. They say the same.
+func first(config plan.Config) map[string]string {
+	files := map[string]string{}
+	for name, text := range Volatile(config) {
+		if path.Ext(name) == ".network" {
+			files["first/"+firstPrefix+strings.TrimPrefix(name, VolatilePrefix)] = text
+		}
+	}
+	if !config.ByName {
+		files["first/"+firstPrefix+config.NIC+".link"] = notice + fmt.Sprintf("[Match]\nPermanentMACAddress=%s\n\n[Link]\nName=%s\n", config.MAC, config.NIC)
+	}
+	return files
+}
+
 // IsOurs says whether a file or folder of one of networkd's folders is for one of multinic's interfaces.
 func IsOurs(name string) bool {
-	for _, prefix := range []string{VolatilePrefix, Generated("")} {
+	for _, prefix := range []string{VolatilePrefix, firstPrefix, Generated("")} {
 		rest, is := strings.CutPrefix(strings.TrimSuffix(name, ".d"), prefix)
 		if is && plan.IsOurName(strings.TrimSuffix(rest, path.Ext(rest))) {
 			return true
