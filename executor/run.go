@@ -187,12 +187,13 @@ type knownKernel struct {
 	guard *guard.Guard
 }
 
-// Read reads what the kernel has, and the ways.
+// Read reads what the kernel has, and what the node must keep.
 func (k *knownKernel) Read(ctx context.Context) (plan.Kernel, error) {
 	kernel, err := k.backendKernel.Read(ctx)
 	if err != nil {
 		return kernel, err
 	}
+	kernel.Own = k.guard.Own
 	kernel.Ways, err = k.guard.Ways(ctx)
 
 	return kernel, err

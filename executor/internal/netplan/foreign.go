@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 
@@ -29,15 +30,25 @@ type ethernet struct {
 	MTU       int      `yaml:"mtu"`
 }
 
+// mostForeign is how long a file may be that is taken over, in bytes: the predecessor's are some hundred long.
+const mostForeign = 64 << 10
+
 // foreign is what somebody else's file says where a NIC's would be. It is understood if it defines that NIC alone, by its MAC address
-// and with its name: so the predecessor wrote it.
+// and with its name: so the predecessor wrote it. A file that is not understood is not kept either.
 func (h *Host) foreign(number int, info fs.FileInfo) (plan.Config, error) {
 	config := plan.Config{NIC: fmt.Sprintf("multinic%d", number)}
+	config.Foreign = &plan.File{Mode: uint32(info.Mode().Perm())}
+	if info.Size() > mostForeign {
+		return config, nil
+	}
 	data, err := os.ReadFile(h.at(render.YAMLPath(number)))
 	if err != nil {
 		return config, fmt.Errorf("read what is persisted: %w", err)
 	}
-	config.Foreign = &plan.File{Text: string(data), Mode: uint32(info.Mode().Perm())}
+	if !utf8.Valid(data) {
+		return config, nil // The journal could not keep it as it is.
+	}
+	config.Foreign.Text = string(data)
 	ethernets, alone := ethernetsIn(data)
 	for id, definition := range ethernets {
 		mac := strings.ToLower(definition.Match.MACAddress)

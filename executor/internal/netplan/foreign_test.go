@@ -40,12 +40,14 @@ func TestAPredecessorsFileIsUnderstoodAndNoOther(t *testing.T) {
 			{"another name", strings.ReplaceAll(predecessors, "set-name: multinic0", "set-name: multinic1"), ""},
 			{"a NIC more", predecessors + "    eth7: {dhcp4: true}\n", ""},
 			{"a bridge more", predecessors + "  bridges: {br0: {interfaces: [multinic0]}}\n", ""},
+			{"of another encoding", predecessors + "# \xe9t\xe9\n", ""},
+			{"too long", predecessors + "#" + strings.Repeat("x", mostForeign), ""},
 		} {
 			disk.Write(file, 0o644, test.text)
 			read, err := h.Read()
 			must(t, err)
 			is := read["multinic0"]
-			if is.MAC != test.mac || is.Foreign == nil || *is.Foreign != (plan.File{Text: test.text, Mode: 0o644}) {
+			if is.MAC != test.mac || is.Foreign == nil || is.MAC != "" && *is.Foreign != (plan.File{Text: test.text, Mode: 0o644}) {
 				t.Errorf("%s: %+v, and the file %+v", test.what, is, is.Foreign)
 			}
 			if test.what == "the predecessor's" && !slices.Equal(is.Interfaces, []plan.Interface{{Spec: spec("10.1.0.10/24", "", 1450)}}) {
@@ -137,6 +139,12 @@ func TestWhatOthersSayOfNICs(t *testing.T) {
 			}
 			must(t, os.Remove(disk.Path(test.file)))
 		}
+		// The predecessor has had it under another name.
+		disk.Write("/etc/netplan/93-multinic3.yaml", 0o600, strings.ReplaceAll(predecessors, "multinic0", "multinic3"))
+		if err := persist(t, h, []plan.Config{trunk("10.1.0.10/24")}); err == nil || !strings.Contains(err.Error(), "/etc/netplan/93-multinic3.yaml speaks of multinic0") {
+			t.Errorf("with the predecessor's file under another name: %v", err)
+		}
+		must(t, os.Remove(disk.Path("/etc/netplan/93-multinic3.yaml")))
 		// What is added for a NIC of multinic's, later, fails its next change.
 		must(t, persist(t, h, []plan.Config{trunk("10.1.0.10/24")}))
 		disk.Write("/etc/netplan/60-other.yaml", 0o600, "network: {ethernets: {ens5: {match: {macaddress: '02:00:00:00:00:0a'}}}}\n")

@@ -46,6 +46,8 @@ type Host struct {
 	takesDHCP bool
 	// hung says that netplan's generator had to be killed when it was last asked.
 	hung bool
+	// defined is what was last found in the host's files.
+	defined defined
 	// before is called before each effect on the host's disk, with what it is; tests count them.
 	before func(effect string)
 }

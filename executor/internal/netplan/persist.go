@@ -33,6 +33,9 @@ func (h *Host) Check(ctx context.Context, configs []plan.Config) []error {
 	for i, config := range configs {
 		failed[i] = errors.Join(h.claim(config), h.contradicted(config, definitions))
 	}
+	if err := h.contradictEachOther(configs, failed); err != nil {
+		return all(failed, err)
+	}
 	configs = h.placed(configs, definitions)
 	if err := h.try(ctx, before, configs, failed); errors.Is(err, errHangs) {
 		return all(failed, err) // Asked once for each of them, it would hang as often.
@@ -108,6 +111,22 @@ func (h *Host) contradicted(config plan.Config, definitions []plan.Definition) e
 		}
 		if definition.MAC == config.MAC || definition.MAC == "" && definition.ComesFirst(config.NIC) {
 			return fmt.Errorf("%s speaks of %s (%s) as well: take that out", definition.File, config.NIC, config.MAC)
+		}
+	}
+	return nil
+}
+
+// contradictEachOther fails the configurations of NICs of which a file under another of our names speaks as well.
+func (h *Host) contradictEachOther(configs []plan.Config, failed []error) error {
+	persisted, err := h.Read()
+	if err != nil {
+		return err
+	}
+	for i, config := range configs {
+		for _, other := range persisted {
+			if number, _ := plan.Number(other.NIC); other.MAC == config.MAC && other.NIC != config.NIC && other.Foreign != nil {
+				failed[i] = errors.Join(failed[i], fmt.Errorf("/%s speaks of %s (%s) as well: take that out", render.YAMLPath(number), config.NIC, config.MAC))
+			}
 		}
 	}
 	return nil

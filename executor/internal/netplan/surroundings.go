@@ -10,6 +10,9 @@ import (
 	"strconv"
 	"strings"
 
+	securejoin "github.com/cyphar/filepath-securejoin"
+	"golang.org/x/sys/unix"
+
 	"multinic.dev/executor/internal/netplan/render"
 	"multinic.dev/executor/internal/plan"
 )
@@ -28,13 +31,66 @@ func (h *Host) Surroundings(ctx context.Context, kernel *plan.Kernel) (err error
 	if h.hung {
 		return nil // The node is looked at often, and each time would be as long.
 	}
-	out, err := h.generateWithout(ctx)
+	// The node is looked at whenever something happens to its links, and netplan is asked only when its files are others.
+	state, err := h.state()
 	if err != nil {
-		h.hung = errors.Is(err, errHangs)
-		return nil
+		return err
 	}
-	kernel.Definitions, err = h.definitionsIn(out)
-	return err
+	if state != h.defined.state {
+		out, err := h.generateWithout(ctx)
+		if err != nil {
+			h.hung = errors.Is(err, errHangs)
+			return nil
+		}
+		if h.defined.all, err = h.definitionsIn(out); err != nil {
+			return err
+		}
+		h.defined.state = state
+	}
+	kernel.Definitions = h.defined.all
+	return nil
+}
+
+// defined are the definitions that were found when the host's files were in a state.
+type defined struct {
+	state string
+	all   []plan.Definition
+}
+
+// state changes whenever a file does from which definitions are read, but for multinic's.
+func (h *Host) state() (string, error) {
+	var state strings.Builder
+	for _, dir := range append(folders(), "etc/systemd/network", runtime) {
+		entries, err := os.ReadDir(h.at(dir))
+		if err = ignoreMissing(err); err != nil {
+			return "", err
+		}
+		for _, entry := range entries {
+			path := filepath.Join(dir, entry.Name())
+			if render.IsOurs(entry.Name()) || isYAMLPath(path) {
+				continue
+			}
+			whole, err := securejoin.SecureJoin(h.root, path)
+			if err != nil {
+				return "", fmt.Errorf("read the host's files: %w", err)
+			}
+			var status unix.Stat_t
+			if err := unix.Stat(whole, &status); err == nil { // Else it is gone meanwhile, or leads nowhere.
+				fmt.Fprintln(&state, path, status.Dev, status.Ino, status.Size, status.Mtim, status.Ctim)
+			}
+		}
+	}
+	return state.String(), nil
+}
+
+// isYAMLPath says whether a path is where netplan looks for one of multinic's NICs.
+func isYAMLPath(path string) bool {
+	for number := range plan.Interfaces {
+		if path == render.YAMLPath(number) {
+			return true
+		}
+	}
+	return false
 }
 
 // rival looks for the predecessor's agent among the host's processes. One of a host whose /proc is not there is not seen.

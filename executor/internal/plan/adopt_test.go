@@ -92,6 +92,7 @@ func TestACardThatOthersConfigureIsRefused(t *testing.T) {
 		{"its default route is not the one that counts", predecessors, nil, func(k *plan.Kernel) {
 			k.Routes = append(k.Routes, defaultBy(200))
 		}, ""},
+		{"its address is the node's own", predecessors, nil, func(k *plan.Kernel) { k.Own = []netip.Addr{netip.MustParseAddr("198.51.100.10")} }, "the node's own address 198.51.100.10"},
 		{"a bridge has it", predecessors, nil, func(k *plan.Kernel) { k.Links[2].Master = 2 }, "the master"},
 		{"a macvlan stands on it", predecessors, nil, func(k *plan.Kernel) {
 			k.Links = append(k.Links, plan.Link{Index: 9, Name: "mv0", Kind: "macvlan", Lower: 3})
@@ -154,6 +155,7 @@ func TestANICIsTakenFromTheDHCPOfAllAlike(t *testing.T) {
 			k.Routes = append(k.Routes, leased(plan.Route{Table: plan.MainTable, To: netip.MustParsePrefix("10.8.0.0/16"), Protocol: 4}))
 		}, "it has the route 10.8.0.0/16"},
 		{"with a second default route", func(k *plan.Kernel) { k.Routes = append(k.Routes, defaultBy(1024)) }, ""},
+		{"with the node's own address", func(k *plan.Kernel) { k.Own = []netip.Addr{lease.Prefix.Addr()} }, "it has the node's own address 10.9.0.5"},
 		{"with the node's default route", func(k *plan.Kernel) { k.Routes = append(k.Routes, defaultBy(50)) }, "it has the node's default route"},
 	} {
 		m := persisting()

@@ -21,6 +21,8 @@ type Kernel struct {
 	TakeDHCP bool
 	// Ways are those whom the node must go on reaching by the same way; without them nobody's is minded.
 	Ways []Way
+	// Own are the node's own addresses, as far as they are known beyond those of the links of its default route.
+	Own []netip.Addr
 	// Persisted is what the next boot of the host makes of multinic's NICs, by their names. Nil, and not merely empty: nothing
 	// outlives a boot here, and nothing has to.
 	Persisted map[string]Config

@@ -17,6 +17,11 @@ func (d *decider) uses(link Link) []string {
 	if _, recorded := d.recorded[link.MAC]; recorded {
 		return uses
 	}
+	for _, own := range d.kernel.Own {
+		if link.hasAddress(own) {
+			uses = append(uses, "the node's own address "+own.String())
+		}
+	}
 	if claim, adopted := d.claims[link.MAC]; adopted {
 		uses = append(uses, d.usesOfAdopted(link, claim.Name)...)
 	} else {

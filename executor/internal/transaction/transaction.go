@@ -208,7 +208,7 @@ func (t *Transactor) transact(ctx context.Context, g goal) Failures {
 	if err := t.Journal.Begin(r.entry(r.alive)); err != nil {
 		return t.allFailed(g, Failure{Kind: Persist, Err: err})
 	}
-	after, err := t.Guard.Begin(ctx, kernel, plan.Adopt(record.Claims(r.before), kernel))
+	after, err := t.Guard.Begin(ctx, kernel, r.ours(kernel))
 	if err != nil {
 		r.failAll(left.steps, Failure{Kind: Guarded, Err: err})
 	} else {
@@ -218,6 +218,15 @@ func (t *Transactor) transact(ctx context.Context, g goal) Failures {
 	}
 	r.finish(ctx, after)
 	return r.failed
+}
+
+// ours are the claims, with those of the cards that are taken from others: what is lost of these is not the node's.
+func (r *run) ours(kernel plan.Kernel) plan.Claims {
+	claims := plan.Adopt(record.Claims(r.before), kernel)
+	for mac := range r.stubs {
+		claims[mac] = plan.Claim{Name: r.names[mac]}
+	}
+	return claims
 }
 
 // macs are those of all cards of a transaction.
