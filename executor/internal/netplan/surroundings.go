@@ -67,7 +67,8 @@ func (h *Host) state() (string, error) {
 		}
 		for _, entry := range entries {
 			path := filepath.Join(dir, entry.Name())
-			if render.IsOurs(entry.Name()) || isYAMLPath(path) {
+			isOthers := slices.Contains(folders(), dir) && filepath.Ext(path) != ".yaml" // Netplan's own program, for instance.
+			if isOthers || render.IsOurs(entry.Name()) || isYAMLPath(path) {
 				continue
 			}
 			whole, err := securejoin.SecureJoin(h.root, path)
@@ -76,7 +77,7 @@ func (h *Host) state() (string, error) {
 			}
 			var status unix.Stat_t
 			if err := unix.Stat(whole, &status); err == nil { // Else it is gone meanwhile, or leads nowhere.
-				fmt.Fprintln(&state, path, status.Dev, status.Ino, status.Size, status.Mtim, status.Ctim)
+				fmt.Fprintln(&state, path, status.Size, status.Mtim, status.Ctim)
 			}
 		}
 	}
