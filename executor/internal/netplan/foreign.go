@@ -26,6 +26,8 @@ type ethernet struct {
 		MACAddress string `yaml:"macaddress"`
 	} `yaml:"match"`
 	SetName   string   `yaml:"set-name"`
+	DHCP4     bool     `yaml:"dhcp4"`
+	DHCP6     bool     `yaml:"dhcp6"`
 	Addresses []string `yaml:"addresses"`
 	MTU       int      `yaml:"mtu"`
 }
@@ -53,7 +55,8 @@ func (h *Host) foreign(number int, info fs.FileInfo) (plan.Config, error) {
 	for id, definition := range ethernets {
 		mac := strings.ToLower(definition.Match.MACAddress)
 		isIt := definition.SetName == config.NIC || definition.SetName == "" && id == config.NIC
-		if alone && len(ethernets) == 1 && isIt && isMAC(mac) {
+		// networkd would go on asking for an address by DHCP.
+		if alone && len(ethernets) == 1 && isIt && isMAC(mac) && !definition.DHCP4 && !definition.DHCP6 {
 			config.MAC = mac
 			config.Interfaces = []plan.Interface{{Spec: definition.spec()}}
 		}

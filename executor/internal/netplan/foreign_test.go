@@ -40,6 +40,7 @@ func TestAPredecessorsFileIsUnderstoodAndNoOther(t *testing.T) {
 			{"another name", strings.ReplaceAll(predecessors, "set-name: multinic0", "set-name: multinic1"), ""},
 			{"a NIC more", predecessors + "    eth7: {dhcp4: true}\n", ""},
 			{"a bridge more", predecessors + "  bridges: {br0: {interfaces: [multinic0]}}\n", ""},
+			{"an address by DHCP", strings.ReplaceAll(predecessors, "dhcp4: false", "dhcp4: true"), ""},
 			{"of another encoding", predecessors + "# \xe9t\xe9\n", ""},
 			{"too long", predecessors + "#" + strings.Repeat("x", mostForeign), ""},
 		} {
