@@ -67,8 +67,7 @@ func newStageBy(t *testing.T, release debian.Release, byManager bool) *stage {
 	// The host first: it must outlive the executor, which has files of it open.
 	s := &stage{T: t, host: container.New(t, release, nodeName), wire: node.NewWire(t, "wire"), byManager: byManager}
 	if byManager {
-		s.host.Write("/etc/systemd/networkd.conf.d/foreign.conf", 0o644,
-			"[Network]\nManageForeignRoutes=no\nManageForeignRoutingPolicyRules=no\nManageForeignNextHops=no\n")
+		letNetworkdBeTold(s.host)
 	}
 	// The dispatcher's socket is on the host's disk, for an executor that runs in the host.
 	s.fleet = fleet.New(t, fleet.Settings{Programs: programs, Dir: s.host.Path(sockets), Prepare: "ALTER TABLE multi_interface ADD COLUMN mtu INT"})
@@ -91,6 +90,12 @@ func newStageBy(t *testing.T, release debian.Release, byManager bool) *stage {
 	s.fleet.StartDispatcher("--removal-hold-down=0s", "--guard-share=100%")
 
 	return s
+}
+
+// letNetworkdBeTold sets a host's networkd up, before it is booted, so that its reload touches nothing of others.
+func letNetworkdBeTold(host *container.Container) {
+	host.Write("/etc/systemd/networkd.conf.d/foreign.conf", 0o644,
+		"[Network]\nManageForeignRoutes=no\nManageForeignRoutingPolicyRules=no\nManageForeignNextHops=no\n")
 }
 
 // boot boots the host, and returns once its own network is there.
