@@ -36,7 +36,7 @@ const (
 // tens of milliseconds, and emulated machines more.
 const (
 	managerTime     = 3 * time.Second
-	managerInterval = 10 * time.Millisecond
+	managerInterval = 20 * time.Millisecond
 )
 
 // Activation is what the last changes were made live by.
