@@ -3,22 +3,25 @@ package netplan
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
-	"time"
 
 	"multinic.dev/executor/internal/durable"
 	"multinic.dev/executor/internal/plan"
 )
 
-// mostBackups is how many are kept of a NIC, and unfinished begins the names of those that are being made.
+// mostBackups is how many are kept of a NIC, beside what others had written; unfinished begins the names of those that are being made.
 const (
 	mostBackups = 10
 	unfinished  = ".new."
+	original    = "original"
 )
 
 // backUpFolder keeps the files of a NIC's folder. Somebody else's file was kept when it was taken over.
@@ -31,38 +34,41 @@ func (h *Host) backUpFolder(nic, name string) error {
 	if err := json.Unmarshal([]byte(files[configName]), &config); err == nil && config.Foreign != nil {
 		return nil
 	}
-	return h.backUp(nic, files)
+	return h.backUp(nic, files, false)
 }
 
-// backUp keeps files that are about to be replaced or removed, in a folder NIC.TIME.HASH. What is kept already is not kept twice, and the
-// oldest that are too many go. It survives a power cut.
-func (h *Host) backUp(nic string, files map[string]string) error {
-	var all strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		fmt.Fprintf(&all, "%q %q\n", name, files[name])
-	}
-	hash := sha256.Sum256([]byte(all.String()))
-	suffix := fmt.Sprintf(".%x", hash[:6])
-	kept, err := filepath.Glob(filepath.Join(h.backups, nic+".*.*"))
+// backUp keeps files that are about to be replaced or removed, in a folder NIC.NUMBER.HASH, of which the highest number is the newest, or
+// NIC.original.HASH, which is never removed, for what others had written. What is kept already is not kept twice, and the oldest that are
+// too many go. It survives a power cut.
+func (h *Host) backUp(nic string, files map[string]string, others bool) error {
+	kept, err := h.backupsOf(nic)
 	if err != nil {
-		return fmt.Errorf("find the backups of %s: %w", nic, err)
+		return err
 	}
-	if slices.ContainsFunc(kept, func(path string) bool { return strings.HasSuffix(path, suffix) }) {
+	number := 1
+	if len(kept) > 0 {
+		number = kept[len(kept)-1].number + 1
+	}
+	name := fmt.Sprintf("%s.%06d.%s", nic, number, hashOf(files))
+	if others {
+		name = fmt.Sprintf("%s.%s.%s", nic, original, hashOf(files))
+	}
+	if _, err := os.Stat(filepath.Join(h.backups, name)); others && err == nil {
 		return nil
 	}
-	stale, err := filepath.Glob(filepath.Join(h.backups, unfinished+"*"))
-	if err != nil {
-		return fmt.Errorf("find the backups of %s: %w", nic, err)
-	}
-	for _, path := range stale { // Of a process that was killed.
-		if err := os.RemoveAll(path); err != nil {
-			return fmt.Errorf("remove an unfinished backup: %w", err)
+	for i, one := range kept {
+		switch {
+		case others:
+		case one.hash == hashOf(files) && i == len(kept)-1:
+			return nil
+		case one.hash == hashOf(files):
+			h.before("name a backup anew")
+			return h.rename(one.name, name)
 		}
 	}
-	slices.Sort(kept) // By their time, therefore.
-	for ; len(kept) >= mostBackups; kept = kept[1:] {
+	for ; !others && len(kept) >= mostBackups; kept = kept[1:] {
 		h.before("remove a backup")
-		if err := os.RemoveAll(kept[0]); err != nil {
+		if err := os.RemoveAll(filepath.Join(h.backups, kept[0].name)); err != nil {
 			return fmt.Errorf("remove the oldest backup of %s: %w", nic, err)
 		}
 	}
@@ -75,9 +81,54 @@ func (h *Host) backUp(nic string, files map[string]string) error {
 		return fmt.Errorf("back up %s: %w", nic, err)
 	}
 	h.before("name a backup")
-	name := nic + "." + time.Now().UTC().Format("20060102T150405.000Z") + suffix
-	if err := durable.Rename(filepath.Join(h.backups, made), filepath.Join(h.backups, name)); err != nil {
-		return fmt.Errorf("back up %s: %w", nic, err)
+	return h.rename(made, name)
+}
+
+func (h *Host) rename(from, to string) error {
+	if err := durable.Rename(filepath.Join(h.backups, from), filepath.Join(h.backups, to)); err != nil {
+		return fmt.Errorf("name the backup %s: %w", to, err)
 	}
 	return nil
+}
+
+// hashOf tells files from others.
+func hashOf(files map[string]string) string {
+	var all strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		fmt.Fprintf(&all, "%q %q\n", name, files[name])
+	}
+	hash := sha256.Sum256([]byte(all.String()))
+	return fmt.Sprintf("%x", hash[:6])
+}
+
+// backup is one that is numbered.
+type backup struct {
+	name   string
+	number int
+	hash   string
+}
+
+// backupsOf are the numbered backups of a NIC, the oldest first. What a process was making that was killed is removed.
+func (h *Host) backupsOf(nic string) ([]backup, error) {
+	entries, err := os.ReadDir(h.backups)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("find the backups of %s: %w", nic, err)
+	}
+	var kept []backup
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), unfinished) {
+			if err := os.RemoveAll(filepath.Join(h.backups, entry.Name())); err != nil {
+				return nil, fmt.Errorf("remove an unfinished backup: %w", err)
+			}
+		}
+		parts := strings.Split(entry.Name(), ".")
+		if len(parts) != 3 || parts[0] != nic {
+			continue
+		}
+		if number, err := strconv.Atoi(parts[1]); err == nil {
+			kept = append(kept, backup{name: entry.Name(), number: number, hash: parts[2]})
+		}
+	}
+	slices.SortFunc(kept, func(a, b backup) int { return a.number - b.number })
+	return kept, nil
 }

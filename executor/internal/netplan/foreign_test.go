@@ -2,6 +2,7 @@ package netplan
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -70,6 +71,27 @@ func TestAPredecessorsFileIsUnderstoodAndNoOther(t *testing.T) {
 	})
 }
 
+// TestALinkThatLeadsElsewhereIsSomebodyElses and its number is given to no NIC.
+func TestALinkThatLeadsElsewhereIsSomebodyElses(t *testing.T) {
+	onBoth(t, func(t *testing.T, disk *container.Container, h *Host) {
+		t.Helper()
+		disk.Write("/opt/site.yaml", 0o600, predecessors)
+		must(t, os.Symlink("/opt/site.yaml", disk.Path("/etc/netplan/90-multinic0.yaml")))
+		before := disk.Files("/etc")
+		read, err := h.Read()
+		must(t, err)
+		if is := read["multinic0"]; is.Foreign == nil || is.MAC != "" {
+			t.Errorf("read %+v", is)
+		}
+		if err := persist(t, h, []plan.Config{trunk("10.1.0.10/24")}); err == nil {
+			t.Error("it was replaced")
+		}
+		if after := disk.Files("/etc"); after != before {
+			t.Errorf("/etc was\n%s\nand is\n%s", before, after)
+		}
+	})
+}
+
 // TestWhatIsReplacedIsBackedUp once, and the oldest backups go.
 func TestWhatIsReplacedIsBackedUp(t *testing.T) {
 	onBoth(t, func(t *testing.T, disk *container.Container, h *Host) {
@@ -92,6 +114,15 @@ func TestWhatIsReplacedIsBackedUp(t *testing.T) {
 		if data, err := os.ReadFile(theirs[0]); err != nil || string(data) != predecessors {
 			t.Errorf("the backup of the predecessor's file is %q, %v", data, err)
 		}
+		// One that was killed before it swept.
+		for _, address := range []string{"10.1.0.21/24", "10.1.0.22/24"} {
+			must(t, persist(t, h, []plan.Config{trunk(address)}))
+		}
+		must(t, h.Sweep())
+		kept, err := exec.CommandContext(t.Context(), "grep", "-l", "10.1.0.10/24", "-r", disk.Path("/var/lib/multinic/backups"), "--include=config.json").Output()
+		if err != nil || len(kept) == 0 {
+			t.Errorf("what was replaced before the sweep is kept nowhere: %v", err)
+		}
 		must(t, os.Mkdir(disk.Path("/var/lib/multinic/backups/.new.1"), 0o700)) // Of an executor that was killed.
 		for last := range 2 * mostBackups {
 			config := plain()
@@ -99,8 +130,17 @@ func TestWhatIsReplacedIsBackedUp(t *testing.T) {
 			must(t, persist(t, h, []plan.Config{config}))
 			must(t, h.Sweep())
 		}
-		if kept := backups("multinic3.*"); len(kept) != mostBackups || len(backups("multinic0.*")) != 3 || len(backups(".new.*")) != 0 {
+		if kept := backups("multinic3.*"); len(kept) != mostBackups || len(backups("multinic0.original.*")) != 1 || len(backups(".new.*")) != 0 {
 			t.Errorf("the backups are %q", backups("*"))
+		}
+		for last := range 2 * mostBackups {
+			config := trunk("10.1.0.10/24")
+			config.Interfaces[0].Spec.MTU = 1000 + last
+			must(t, persist(t, h, []plan.Config{config}))
+			must(t, h.Sweep())
+		}
+		if data, err := os.ReadFile(theirs[0]); err != nil || string(data) != predecessors {
+			t.Errorf("after many changes the backup of the predecessor's file is %q, %v", data, err)
 		}
 		newest := backups("multinic3.*")[mostBackups-1]
 		if data, err := os.ReadFile(newest + "/config.json"); err != nil || !strings.Contains(string(data), "1018") {
@@ -113,6 +153,8 @@ func TestWhatIsReplacedIsBackedUp(t *testing.T) {
 func TestWhatOthersSayOfNICs(t *testing.T) {
 	onBoth(t, func(t *testing.T, disk *container.Container, h *Host) {
 		t.Helper()
+		var release plan.Kernel // What each host of it has.
+		must(t, h.Surroundings(t.Context(), &release))
 		for _, test := range []struct {
 			what, file, text string
 			want             []plan.Definition
@@ -127,25 +169,25 @@ func TestWhatOthersSayOfNICs(t *testing.T) {
 			{"networkd's own", "/etc/systemd/network/05-all.network", "[Match]\nDriver=virtio_net\n[Network]\nDHCP=ipv4\n",
 				[]plan.Definition{{File: "/etc/systemd/network/05-all.network", Names: []string{"*"}, First: true, DHCP: true}}},
 			{"networkd's own for bridges", "/etc/systemd/network/05-all.network", "[Match]\nKind=bridge\n[Network]\nDHCP=ipv4\n", nil},
+			{"a vendor's", "/usr/lib/systemd/network/05-vendor.network", "[Match]\nName=e* m*\n[Network]\nDHCP=yes\n",
+				[]plan.Definition{{File: "/usr/lib/systemd/network/05-vendor.network", Names: []string{"e*", "m*"}, First: true, DHCP: true}}},
+			{"a distribution's for all cards", "/usr/lib/systemd/network/89-ethernet.network", "[Match]\nKind=!*\nType=ether\n[Network]\nDHCP=yes\n",
+				[]plan.Definition{{File: "/usr/lib/systemd/network/89-ethernet.network", Names: []string{"*"}, DHCP: true}}},
 			{"NetworkManager", "/etc/netplan/60-other.yaml", "network: {renderer: NetworkManager, ethernets: {ens5: {match: {macaddress: '02:00:00:00:00:0a'}}}}\n",
 				[]plan.Definition{{File: "/etc/netplan/60-other.yaml (ens5)", MAC: "02:00:00:00:00:0a", First: true}}},
 		} {
 			disk.Write(test.file, 0o600, test.text)
 			var kernel plan.Kernel
 			must(t, h.Surroundings(t.Context(), &kernel))
-			found := slices.DeleteFunc(kernel.Definitions, func(d plan.Definition) bool { return strings.HasPrefix(d.File, ownFile) })
+			found := slices.DeleteFunc(slices.Clone(kernel.Definitions), func(d plan.Definition) bool {
+				return slices.ContainsFunc(release.Definitions, func(one plan.Definition) bool { return same(d, one) })
+			})
 			found = slices.CompactFunc(found, same)
 			if !slices.EqualFunc(found, test.want, same) {
 				t.Errorf("%s: %+v, want %+v", test.what, found, test.want)
 			}
 			must(t, os.Remove(disk.Path(test.file)))
 		}
-		// The predecessor has had it under another name.
-		disk.Write("/etc/netplan/93-multinic3.yaml", 0o600, strings.ReplaceAll(predecessors, "multinic0", "multinic3"))
-		if err := persist(t, h, []plan.Config{trunk("10.1.0.10/24")}); err == nil || !strings.Contains(err.Error(), "/etc/netplan/93-multinic3.yaml speaks of multinic0") {
-			t.Errorf("with the predecessor's file under another name: %v", err)
-		}
-		must(t, os.Remove(disk.Path("/etc/netplan/93-multinic3.yaml")))
 		// What is added for a NIC of multinic's, later, fails its next change.
 		must(t, persist(t, h, []plan.Config{trunk("10.1.0.10/24")}))
 		disk.Write("/etc/netplan/60-other.yaml", 0o600, "network: {ethernets: {ens5: {match: {macaddress: '02:00:00:00:00:0a'}}}}\n")

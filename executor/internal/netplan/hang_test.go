@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -111,8 +112,9 @@ func TestANetplanThatFailsDoesNotKeepTheKernelFromBeingRead(t *testing.T) {
 			t.Helper()
 			var kernel plan.Kernel
 			must(t, h.Surroundings(t.Context(), &kernel))
-			if len(kernel.Definitions) != want {
-				t.Errorf("%s: %+v", what, kernel.Definitions)
+			found := slices.DeleteFunc(slices.Clone(kernel.Definitions), func(d plan.Definition) bool { return !strings.HasPrefix(d.File, "/etc/netplan/") })
+			if len(found) != want {
+				t.Errorf("%s: %+v", what, found)
 			}
 		}
 		look("as it should be", 1)

@@ -33,9 +33,6 @@ func (h *Host) Check(ctx context.Context, configs []plan.Config) []error {
 	for i, config := range configs {
 		failed[i] = errors.Join(h.claim(config), h.contradicted(config, definitions))
 	}
-	if err := h.contradictEachOther(configs, failed); err != nil {
-		return all(failed, err)
-	}
 	configs = h.placed(configs, definitions)
 	if err := h.try(ctx, before, configs, failed); errors.Is(err, errHangs) {
 		return all(failed, err) // Asked once for each of them, it would hang as often.
@@ -111,22 +108,6 @@ func (h *Host) contradicted(config plan.Config, definitions []plan.Definition) e
 		}
 		if definition.MAC == config.MAC || definition.MAC == "" && definition.ComesFirst(config.NIC) {
 			return fmt.Errorf("%s speaks of %s (%s) as well: take that out", definition.File, config.NIC, config.MAC)
-		}
-	}
-	return nil
-}
-
-// contradictEachOther fails the configurations of NICs of which a file under another of our names speaks as well.
-func (h *Host) contradictEachOther(configs []plan.Config, failed []error) error {
-	persisted, err := h.Read()
-	if err != nil {
-		return err
-	}
-	for i, config := range configs {
-		for _, other := range persisted {
-			if number, _ := plan.Number(other.NIC); other.MAC == config.MAC && other.NIC != config.NIC && other.Foreign != nil {
-				failed[i] = errors.Join(failed[i], fmt.Errorf("/%s speaks of %s (%s) as well: take that out", render.YAMLPath(number), config.NIC, config.MAC))
-			}
 		}
 	}
 	return nil
@@ -254,6 +235,10 @@ func (h *Host) prepare(config plan.Config) (string, error) {
 		case intact && chosen == "":
 			chosen = name
 		case name != current:
+			// It may have been what counted before, and Sweep was not reached.
+			if err := h.backUpFolder(config.NIC, name); err != nil {
+				return "", err
+			}
 			h.before("remove " + name)
 			if err := os.RemoveAll(h.at(filepath.Join(folder, name))); err != nil {
 				return "", fmt.Errorf("remove what %s was long ago: %w", config.NIC, err)
@@ -362,7 +347,7 @@ func (h *Host) takeOver(nic string) error {
 	if err != nil {
 		return err
 	}
-	if err := h.backUp(nic, map[string]string{filepath.Base(path): is.Foreign.Text}); err != nil {
+	if err := h.backUp(nic, map[string]string{filepath.Base(path): is.Foreign.Text}, true); err != nil {
 		return err
 	}
 	files, err := filesOf(is)

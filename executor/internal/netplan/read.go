@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"multinic.dev/executor/internal/netplan/render"
 	"multinic.dev/executor/internal/plan"
@@ -40,8 +41,11 @@ func (h *Host) read(number int) (plan.Config, bool, error) {
 		config, err := h.foreign(number, info)
 		return config, true, err
 	}
-	// A link that leads elsewhere is somebody else's as well; see claim.
-	if target, _ := os.Readlink(yaml); target != h.target(render.YAMLPath(number), spoiled.NIC, render.YAMLName) {
+	switch target, _ := os.Readlink(yaml); {
+	case !strings.HasPrefix(target, h.target(render.YAMLPath(number), spoiled.NIC, "")+"/"):
+		// Of a link that leads elsewhere, or whatever else it is, nothing is understood; see claim.
+		return plan.Config{NIC: spoiled.NIC, Foreign: &plan.File{}}, true, nil
+	case target != h.target(render.YAMLPath(number), spoiled.NIC, render.YAMLName):
 		return spoiled, true, nil
 	}
 	current := h.at(filepath.Join(folder, spoiled.NIC))

@@ -51,6 +51,11 @@ func (h *Host) Surroundings(ctx context.Context, kernel *plan.Kernel) (err error
 	return nil
 }
 
+// networkdFolders are where networkd and udev look for files, the one that counts first.
+func networkdFolders() []string {
+	return []string{"etc/systemd/network", runtime, "usr/local/lib/systemd/network", "usr/lib/systemd/network", "lib/systemd/network"}
+}
+
 // defined are the definitions that were found when the host's files were in a state.
 type defined struct {
 	state string
@@ -60,7 +65,7 @@ type defined struct {
 // state changes whenever a file does from which definitions are read, but for multinic's.
 func (h *Host) state() (string, error) {
 	var state strings.Builder
-	for _, dir := range append(folders(), "etc/systemd/network", runtime) {
+	for _, dir := range append(folders(), networkdFolders()...) {
 		entries, err := os.ReadDir(h.at(dir))
 		if err = ignoreMissing(err); err != nil {
 			return "", err
@@ -122,8 +127,7 @@ func (h *Host) generateWithout(ctx context.Context) (output, error) {
 }
 
 // definitionsIn are what the host's files say of NICs, but for multinic's: those in what netplan generates without them, and those in
-// networkd's own folders. The files that are the same on every host (/usr/lib/systemd/network) are asked after multinic's, and say
-// nothing here.
+// networkd's own folders.
 func (h *Host) definitionsIn(out output) ([]plan.Definition, error) {
 	files := map[string]string{}
 	where := map[string]string{}
@@ -141,7 +145,7 @@ func (h *Host) definitionsIn(out output) ([]plan.Definition, error) {
 		}
 	}
 	// A file in the first folder that has its name counts.
-	for _, dir := range []string{"etc/systemd/network", runtime} {
+	for _, dir := range networkdFolders() {
 		entries, err := os.ReadDir(h.at(dir))
 		if err = ignoreMissing(err); err != nil {
 			return nil, err

@@ -2,7 +2,6 @@ package networkd
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -63,8 +62,8 @@ type service struct {
 	version int
 	// started is when networkd began, by the clock as it is now and as it was then, whichever is earlier.
 	started time.Time
-	// files are those from which it has set up the links that there are.
-	files []string
+	// id tells this run of networkd from others since the boot.
+	id string
 }
 
 var errNotRunning = errors.New("it does not run")
@@ -104,47 +103,11 @@ func (m *Manager) service(ctx context.Context) (s service, err error) {
 		if err != nil {
 			return err
 		}
-		if s.started, err = earlier(then, since); err != nil {
-			return err
-		}
-		s.files, err = filesOfLinks(ctx, bus)
+		s.id = strconv.FormatUint(since, 10)
+		s.started, err = earlier(then, since)
 		return err
 	})
 	return s, err
-}
-
-// filesOfLinks asks networkd from which files it has set up links.
-func filesOfLinks(ctx context.Context, bus *dbus.Conn) ([]string, error) {
-	var links []struct {
-		Index int32
-		Name  string
-		Path  dbus.ObjectPath
-	}
-	if err := bus.Object(networkName, networkPath).CallWithContext(ctx, networkName+".Manager.ListLinks", dbus.FlagNoAutoStart).Store(&links); err != nil {
-		return nil, fmt.Errorf("ask networkd for its links: %w", err)
-	}
-	var files []string
-	for _, link := range links {
-		var text string
-		err := bus.Object(networkName, link.Path).CallWithContext(ctx, networkName+".Link.Describe", dbus.FlagNoAutoStart).Store(&text)
-		if dbusError := (dbus.Error{}); errors.As(err, &dbusError) && dbusError.Name == "org.freedesktop.DBus.Error.UnknownObject" {
-			continue // It is gone meanwhile.
-		}
-		var described struct {
-			NetworkFile        string   `json:"NetworkFile"`
-			NetworkFileDropins []string `json:"NetworkFileDropins"`
-		}
-		if err == nil {
-			err = json.Unmarshal([]byte(text), &described)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("ask networkd for what it has made of %s: %w", link.Name, err)
-		}
-		if described.NetworkFile != "" {
-			files = append(append(files, described.NetworkFile), described.NetworkFileDropins...)
-		}
-	}
-	return files, nil
 }
 
 // earlier is when something was, of which the clock has said one time then, and would say another now; both in microseconds.

@@ -56,6 +56,13 @@ func (m *Manager) Tell(ctx context.Context, configs []plan.Config, forget []stri
 	return m.reload(ctx)
 }
 
+// Observe notes what networkd has read, as far as that can be known, before multinic's files are changed: afterwards it is harder to tell.
+func (m *Manager) Observe(ctx context.Context) {
+	if s, err := m.service(ctx); err == nil {
+		_ = m.unchanged(s) // Tell says it, when it matters.
+	}
+}
+
 // Knows says whether networkd was told of a NIC since the last boot, and not to forget it.
 func (m *Manager) Knows(nic string) bool {
 	_, err := os.Lstat(m.at(filepath.Join(volatile, render.VolatilePrefix+nic+".network")))

@@ -143,6 +143,17 @@ func TestNetworkdIsNotToldWhileItMayTouchOthers(t *testing.T) {
 	onBoth(t, safe, func(t *testing.T, host *container.Container, m *Manager) {
 		t.Helper()
 		wanted := []plan.Config{config("10.1.0.10/24", "")}
+		host.MustRun("sh", "-c", "cd /etc/systemd/network; mkdir 60-other.network.d; ln -s /dev/null 09-vendor.network; mkdir /opt/linked; ln -s /opt/linked 61-linked.network.d;"+
+			"echo >/etc/systemd/networkd.conf.d/zz.conf; systemctl restart systemd-networkd")
+		host.Configured("eth0")
+		// Before it was ever told, the folders themselves tell.
+		host.MustRun("mkdir", "/etc/systemd/network/62-gone.network.d")
+		host.MustRun("rmdir", "/etc/systemd/network/62-gone.network.d")
+		if err := m.Tell(t.Context(), wanted, nil); !errors.Is(err, ErrUntold) || !strings.Contains(err.Error(), "/etc/systemd/network was changed after") {
+			t.Errorf("something is gone that was never seen: %v", err)
+		}
+		host.MustRun("systemctl", "restart", "systemd-networkd")
+		host.Configured("eth0")
 		if err := m.Tell(t.Context(), wanted, nil); err != nil {
 			t.Fatalf("the control: %v", err)
 		}
@@ -150,13 +161,17 @@ func TestNetworkdIsNotToldWhileItMayTouchOthers(t *testing.T) {
 			what, want string
 			begin, end []string
 		}{
-			{"generated files are new", "/run/systemd/network/10-netplan-eth0.network was written after it was started", []string{"systemctl", "daemon-reload"}, nil},
-			{"another file is new", "/etc/systemd/network/70-new.network was written after", []string{"touch", "/etc/systemd/network/70-new.network"},
+			{"generated files are new", "/run/systemd/network/10-netplan-eth0.network was changed after it was started", []string{"systemctl", "daemon-reload"}, nil},
+			{"another file is new", "/etc/systemd/network/70-new.network was changed after", []string{"touch", "/etc/systemd/network/70-new.network"},
 				[]string{"rm", "/etc/systemd/network/70-new.network"}},
-			{"a drop-in is new", "/etc/systemd/network/10-netplan-eth0.network.d was written after", []string{"mkdir", "-p", "/etc/systemd/network/10-netplan-eth0.network.d"},
+			{"a drop-in is new", "/etc/systemd/network/10-netplan-eth0.network.d was changed after", []string{"mkdir", "-p", "/etc/systemd/network/10-netplan-eth0.network.d"},
 				[]string{"rmdir", "/etc/systemd/network/10-netplan-eth0.network.d"}},
-			{"a file is gone", "/run/systemd/network/10-netplan-eth0.network is gone", []string{"rm", "/run/systemd/network/10-netplan-eth0.network"}, []string{"netplan", "generate"}},
-			{"its settings are new", "/etc/systemd/networkd.conf.d/foreign.conf was written after", []string{"touch", "/etc/systemd/networkd.conf.d/foreign.conf"}, nil},
+			{"a file is gone", "/run/systemd/network/10-netplan-eth0.network was changed after", []string{"rm", "/run/systemd/network/10-netplan-eth0.network"}, []string{"netplan", "generate"}},
+			{"a folder of drop-ins is gone", "/etc/systemd/network/60-other.network.d was changed after", []string{"rm", "-r", "/etc/systemd/network/60-other.network.d"}, nil},
+			{"a mask is gone", "/etc/systemd/network/09-vendor.network was changed after", []string{"rm", "/etc/systemd/network/09-vendor.network"}, nil},
+			{"a file behind a link is new", "/etc/systemd/network/61-linked.network.d/", []string{"touch", "/opt/linked/new.conf"}, nil},
+			{"a setting is gone", "/etc/systemd/networkd.conf.d/zz.conf was changed after", []string{"rm", "/etc/systemd/networkd.conf.d/zz.conf"}, nil},
+			{"its settings are new", "/etc/systemd/networkd.conf.d/foreign.conf was changed after", []string{"touch", "/etc/systemd/networkd.conf.d/foreign.conf"}, nil},
 			{"others' rules", "set ManageForeignRoutingPolicyRules=no", []string{"sh", "-c",
 				"echo '[Network]\nManageForeignRoutingPolicyRules=yes' >/etc/systemd/networkd.conf.d/more.conf; systemctl restart systemd-networkd"}, []string{"rm", "/etc/systemd/networkd.conf.d/more.conf"}},
 			{"it is stopped", "it does not run", []string{"systemctl", "stop", "systemd-networkd.socket", "systemd-networkd.service"}, nil},

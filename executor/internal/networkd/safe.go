@@ -10,8 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
-	"time"
 
 	"multinic.dev/executor/internal/netplan/render"
 )
@@ -39,7 +37,10 @@ func (m *Manager) reloadable(ctx context.Context) error {
 	if s.version < firstToReload {
 		return fmt.Errorf("systemd %d cannot have it read its files without starting it anew", s.version)
 	}
-	settings, err := m.settings(s.started)
+	if err := m.unchanged(s); err != nil {
+		return err
+	}
+	settings, err := m.settings()
 	if err != nil {
 		return err
 	}
@@ -52,21 +53,11 @@ func (m *Manager) reloadable(ctx context.Context) error {
 			return fmt.Errorf("it would take others' routes and rules away: set %s=no in /etc/systemd/networkd.conf, and start it anew", key)
 		}
 	}
-	return errors.Join(m.unchanged(s.started), m.there(s.files))
-}
-
-// there is an error if a file is gone from which networkd has set something up.
-func (m *Manager) there(files []string) error {
-	for _, path := range files {
-		if _, err := os.Lstat(m.at(path)); err != nil && !render.IsOurs(filepath.Base(path)) {
-			return fmt.Errorf("%s is gone, from which it has set a link up: %w", path, err)
-		}
-	}
 	return nil
 }
 
-// settings are those of networkd.conf(5) in [Network]. A file that is newer than networkd is an error.
-func (m *Manager) settings(started time.Time) (map[string]string, error) {
+// settings are those of networkd.conf(5) in [Network].
+func (m *Manager) settings() (map[string]string, error) {
 	var files []string
 	for _, dir := range folders() {
 		if path := dir + "networkd.conf"; m.exists(path) {
@@ -91,9 +82,6 @@ func (m *Manager) settings(started time.Time) (map[string]string, error) {
 	}
 	settings := map[string]string{}
 	for _, path := range files {
-		if err := m.older(path, started); err != nil {
-			return nil, err
-		}
 		data, err := os.ReadFile(m.at(path))
 		if err != nil {
 			return nil, fmt.Errorf("read how it is set up: %w", err)
@@ -106,50 +94,4 @@ func (m *Manager) settings(started time.Time) (map[string]string, error) {
 func (m *Manager) exists(path string) bool {
 	_, err := os.Stat(m.at(path))
 	return err == nil
-}
-
-// older is an error if a file, or what it is a link to, was written or put in its place after a time.
-func (m *Manager) older(path string, than time.Time) error {
-	for _, look := range []func(string) (os.FileInfo, error){os.Lstat, os.Stat} {
-		info, err := look(m.at(path))
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // A link that leads nowhere, or for another root than this process's: its own times were looked at.
-		}
-		if err != nil {
-			return fmt.Errorf("find out whether it has read what there is: %w", err)
-		}
-		status, _ := info.Sys().(*syscall.Stat_t)
-		if status == nil || !time.Unix(status.Ctim.Unix()).Before(than) {
-			return fmt.Errorf("/%s was written after it was started, and it might set up what that is for", path)
-		}
-	}
-	return nil
-}
-
-// unchanged is an error if any file that networkd reads, but for multinic's, may be another than when it was started.
-func (m *Manager) unchanged(started time.Time) error {
-	for _, dir := range folders() {
-		dir += "network"
-		err := filepath.WalkDir(m.at(dir), func(path string, entry fs.DirEntry, err error) error {
-			name, _ := filepath.Rel(m.at(dir), path)
-			switch {
-			case errors.Is(err, fs.ErrNotExist):
-				return nil
-			case err != nil:
-				return fmt.Errorf("find out whether it has read what there is: %w", err)
-			case render.IsOurs(name):
-				if entry.IsDir() {
-					return fs.SkipDir
-				}
-				return nil
-			case name == ".":
-				return nil // It is newer whenever a file of multinic's is.
-			}
-			return m.older(filepath.Join(dir, name), started)
-		})
-		if err != nil {
-			return err //nolint:wrapcheck // of the function above
-		}
-	}
-	return nil
 }

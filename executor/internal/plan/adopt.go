@@ -89,6 +89,12 @@ func (d *decider) refuseOthers(decision *Decision, card Link) {
 		d.refusef(decision, LinkInUse, "%s configures NICs of this node: uninstall it first, so that only one does", d.kernel.Rival)
 		return
 	}
+	for _, other := range slices.Sorted(maps.Keys(d.kernel.Persisted)) {
+		if d.kernel.Persisted[other].MAC == mac && other != name {
+			d.refusef(decision, LinkInUse, "%s (%s) is %s, and the host's file for %s speaks of it as well: take that file out", card.Name, mac, name, other)
+			return
+		}
+	}
 	if recorded {
 		return
 	}

@@ -120,6 +120,11 @@ func TestACardThatOthersConfigureIsRefused(t *testing.T) {
 			k.Definitions = []plan.Definition{{File: "F", Names: []string{"!eth0"}, First: true}}
 		}, "F"},
 		{"a wildcard comes later", bare, nil, func(k *plan.Kernel) { k.Definitions = []plan.Definition{{File: "F", Names: []string{"m*"}}} }, ""},
+		{"two files have the MAC", predecessors, nil, func(k *plan.Kernel) {
+			k.Persisted["multinic5"] = plan.Config{NIC: "multinic5", MAC: mac0, Foreign: &plan.File{Text: "too"}}
+		}, "is multinic3, and the host's file for multinic5 speaks of it as well"},
+		{"the record and a file have it under two names", predecessors, plan.Claims{mac0: nic("multinic5")}, func(*plan.Kernel) {},
+			"is multinic5, and the host's file for multinic3 speaks of it as well"},
 		{"it is on record", predecessors, claimed, func(k *plan.Kernel) { k.Definitions = []plan.Definition{{File: "F", MAC: mac0}} }, ""},
 	} {
 		kernel := test.node().read()
@@ -215,5 +220,29 @@ func TestWhatDHCPGivesAgainIsNotTakenAway(t *testing.T) {
 	link.Leased = nil
 	if left := text(plan.Releases(release, claims, m.readWhole()).Changes); !strings.Contains(left, "address delete 10.9.0.5/24") || !strings.Contains(left, "link set eth1 down") {
 		t.Errorf("without a lease, it is to be given back by\n%s", left)
+	}
+}
+
+// TestAFileThatIsHalfTakenOverIsPutBackIntoItsPlace as a power cut may have left it; and what was not understood is not put back at all:
+// it was never touched.
+func TestAFileThatIsHalfTakenOverIsPutBackIntoItsPlace(t *testing.T) {
+	m := predecessors()
+	half := m.kernel.Persisted["multinic3"]
+	half.Spoiled = true
+	m.kernel.Persisted["multinic3"] = half
+	m.kernel.Persisted["multinic0"] = plan.Config{NIC: "multinic0", Foreign: &plan.File{Text: "\xfc"}}
+	before := plan.FormerOf(mac0, []string{"multinic3", "multinic0"}, m.readWhole())
+	made(t, m, plan.Decide([]plan.Item{item(mac0, "198.51.100.11/24", "", 0)}, nil, m.read()))
+	for range 3 {
+		made(t, m, plan.Plan{Shared: before.Restore(m.readWhole())})
+	}
+	if left := text(before.Restore(m.readWhole())); left != "" {
+		t.Errorf("put back, there is left:\n%s", left)
+	}
+	if is := m.kernel.Persisted["multinic3"]; is.Foreign == nil || is.Spoiled {
+		t.Errorf("put back, persisted is %+v", is)
+	}
+	if len(before.Persisted) != 1 {
+		t.Errorf("what would be put back is %+v", before.Persisted)
 	}
 }

@@ -130,7 +130,9 @@ func releasePersistence(release Release, claims Claims, kernel Kernel) []Change 
 func (f Former) persistedOf(kernel Kernel) []Config {
 	var all []Config
 	for _, config := range kernel.Persisted {
-		if number, _ := Number(config.NIC); config.MAC == f.MAC || slices.Contains(f.Numbers, number) {
+		number, _ := Number(config.NIC)
+		isOthers := config.Foreign != nil && config.MAC == "" // What was not understood is not touched.
+		if !isOthers && (config.MAC == f.MAC || slices.Contains(f.Numbers, number)) {
 			all = append(all, config)
 		}
 	}

@@ -40,6 +40,11 @@ func FormerOf(mac string, names []string, kernel Kernel) Former {
 	former.Routes = former.routesIn(kernel)
 	former.Rules = former.rulesIn(kernel, former.addresses())
 	former.Persisted = former.persistedOf(kernel)
+	for i := range former.Persisted {
+		if config := &former.Persisted[i]; config.Foreign != nil {
+			config.Spoiled = false // Half taken over, as a power cut may have left it, it is put back into its own place.
+		}
+	}
 	return former
 }
 

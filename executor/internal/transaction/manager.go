@@ -18,6 +18,8 @@ type Manager interface {
 	// Tell has it set NICs up as configurations say, and let go of those that are forgotten. It returns as soon as it knows; only the
 	// kernel shows what it does. An error says why it was not told, or did not answer.
 	Tell(ctx context.Context, configs []plan.Config, forget []string) error
+	// Observe is called before anything of what it reads is changed.
+	Observe(ctx context.Context)
 	// Knows says whether it was told of a NIC, and not to forget it, and IsTold whether of just this.
 	Knows(nic string) bool
 	IsTold(config plan.Config) bool
@@ -45,6 +47,13 @@ func (t *Transactor) Activation() Activation {
 		return ByManager
 	}
 	return ByKernel
+}
+
+// observe has the manager look at what there is, before anything is changed.
+func (t *Transactor) observe(ctx context.Context) {
+	if t.Manager != nil {
+		t.Manager.Observe(ctx)
+	}
 }
 
 // activate has the manager set up the cards, whose links are prepared, and says whether it was told. What is left after it has had its

@@ -42,6 +42,7 @@ func (t *Transactor) recover(ctx context.Context) error {
 	for _, former := range entry.Cards {
 		t.stuckCards = append(t.stuckCards, former.MAC)
 	}
+	t.observe(ctx)
 	log := t.Log.With(zap.Int("cards", len(entry.Cards)))
 	switch {
 	case entry.Machine != t.Machine:

@@ -186,6 +186,7 @@ func (t *Transactor) transact(ctx context.Context, g goal) Failures {
 	if err := t.Recover(ctx); err != nil {
 		return t.allFailed(g, Failure{Kind: Unfinished, Err: err})
 	}
+	t.observe(ctx)
 	ctx = context.WithoutCancel(ctx)
 	kernel, err := t.readWhole(ctx, slices.Collect(maps.Keys(g.names)))
 	if err != nil {

@@ -18,7 +18,8 @@ func Definitions(name, text string) []plan.Definition {
 		return connection(u)
 	}
 	isForOthers := slices.ContainsFunc(u, func(e entry) bool {
-		return e.section == "Match" && (e.key == "Kind" || e.key == "Type" && !strings.HasPrefix(e.value, "!") && !strings.Contains(e.value, "ether"))
+		return e.section == "Match" && !strings.HasPrefix(e.value, "!") &&
+			(e.key == "Kind" || e.key == "Type" && !strings.Contains(e.value, "ether"))
 	})
 	if extension != ".network" && extension != ".link" || isForOthers {
 		return nil
