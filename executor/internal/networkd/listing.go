@@ -173,7 +173,9 @@ func (l *lister) add(path string, depth int) error {
 		return err //nolint:wrapcheck // the caller says what for
 	}
 	for _, entry := range entries {
-		if render.IsOurs(entry.Name()) {
+		// What else there may be, such as what a writer that was killed has left, is read by nobody.
+		isRead := slices.Contains([]string{".network", ".netdev", ".link", ".conf", ".d"}, filepath.Ext(entry.Name()))
+		if render.IsOurs(entry.Name()) || !isRead {
 			continue
 		}
 		if err := l.add(filepath.Join(path, entry.Name()), depth+1); err != nil {
