@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -53,7 +55,7 @@ func StartIn(t node.TB, v *vm.VM, listener string) *Monitor {
 	if _, code := v.Run("test", "-x", guestListener); code != 0 {
 		v.Put(listener, guestListener)
 	}
-	r := &reader{monitor: m, names: map[int32]string{}, listens: make(chan struct{})}
+	r := &reader{monitor: m, names: links(v.MustRun("ip", "-o", "link")), listens: make(chan struct{})}
 	program := v.SpawnInto(r, guestListener)
 	ended := make(chan struct{})
 	go func() {
@@ -75,6 +77,20 @@ func StartIn(t node.TB, v *vm.VM, listener string) *Monitor {
 		t.Fatalf("the listener of %s does not begin", v.Name())
 	}
 	return m
+}
+
+// links are the names of links by their indexes, as ip lists them.
+func links(list string) map[int32]string {
+	names := map[int32]string{}
+	for line := range strings.Lines(list) {
+		number, rest, _ := strings.Cut(line, ": ")
+		name, _, _ := strings.Cut(rest, ": ")
+		name, _, _ = strings.Cut(name, "@")
+		if index, err := strconv.ParseInt(number, 10, 32); err == nil {
+			names[int32(index)] = name
+		}
+	}
+	return names
 }
 
 // forever is longer than any test.
