@@ -17,7 +17,7 @@ const (
 	// soon is how long it may take from the first that the kernel says of an event to the last that it says of its repair, by the
 	// guest's clock. On a machine it is a tenth of a second to a second, most of it netplan's generator; a guest is some twenty times as
 	// slow, and slower where others use the machine as well.
-	soon = 15 * time.Second
+	soon = 20 * time.Second
 	// calm is for how long nothing may move after that. In a fight each blow would follow the other at once, or after the second or two
 	// for which the executor leaves alone what it has just repaired.
 	calm = 4 * time.Second
@@ -38,12 +38,19 @@ func TestACardComesAndGoesAndStaysRight(t *testing.T) {
 		h.fleet.AwaitResult(nodeName, mac(1), "WAITING_FOR_LINK")
 		absent := oracle.Expect{Without: []string{mac(1)}}
 		h.right("before the card is there", absent, rows...)
+		t.Logf("netplan's generator, which takes a fortieth of a second on a machine, takes %s here", h.generates())
 
 		var card *vm.NIC
 		in := func(plugIn func() *vm.NIC) func(t *testing.T) {
 			return func(t *testing.T) {
 				t.Helper()
-				h.happens(t, event{by: func() { card = plugIn() }, repairs: 1, most: 1, quiet: "multinic0"}, rows)
+				// A networkd that knows the card's files by then sets it up as soon as udev has done with it, and begins by letting go of
+				// what it has not set up itself: if the executor was faster, it is undone once.
+				most := 1
+				if h.byManager && card != nil {
+					most = 2
+				}
+				h.happens(t, event{by: func() { card = plugIn() }, repairs: 1, most: most, quiet: "multinic0"}, rows)
 				h.wantActivated("plugged in")
 			}
 		}
@@ -108,6 +115,25 @@ func TestACardComesAndGoesAndStaysRight(t *testing.T) {
 			})
 		}
 	})
+}
+
+// generates is how long the guest takes for netplan's generator, by its own clock.
+func (h *host) generates() time.Duration {
+	h.Helper()
+	took := h.node.MustRun("sh", "-ec", `
+generate=/usr/libexec/netplan/generate
+test -e $generate || generate=/usr/lib/netplan/generate
+mkdir -p /run/yardstick/etc/netplan
+cp /etc/netplan/50-cloud-init.yaml /run/yardstick/etc/netplan
+began=$(date +%s%N)
+$generate --root-dir /run/yardstick
+echo $(($(date +%s%N) - began))ns`)
+	duration, err := time.ParseDuration(strings.TrimSpace(took))
+	if err != nil {
+		h.Fatal(err)
+	}
+
+	return duration.Round(time.Millisecond)
 }
 
 // event is something that happens to a card.
