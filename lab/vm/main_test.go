@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"multinic.dev/lab/program"
+	"multinic.dev/testbed/monitor"
 	"multinic.dev/testbed/vm"
 )
 
@@ -13,8 +14,10 @@ var (
 	// programs are built once for all tests, and executor is the one that runs in guests.
 	programs program.Programs
 	executor string
+	// listener is what listens to the kernels of guests.
+	listener string
 )
 
 func TestMain(m *testing.M) {
-	vm.Main(m, program.Fixture(&programs), program.StaticFixture(&executor))
+	vm.Main(m, program.Fixture(&programs), program.StaticFixture(&executor), monitor.Fixture(&listener))
 }

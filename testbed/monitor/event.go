@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
-	"syscall"
+	"time"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -20,6 +20,8 @@ type Event struct {
 	Link string
 	// Text is the address, destination or name that it is about, for people.
 	Text string
+	// At is when the kernel's word was read, by the clock of the machine that it is of.
+	At time.Time
 }
 
 func (e Event) String() string { return fmt.Sprintf("%s %s %s", e.Kind, e.Link, e.Text) }
@@ -56,36 +58,36 @@ func kind(messageType uint16) string {
 }
 
 // decode words a message, and says whether it is of the marker. It keeps the names of links that it learns.
-func decode(m syscall.NetlinkMessage, names map[int32]string) (Event, bool) {
-	event := Event{Kind: kind(m.Header.Type)}
-	switch m.Header.Type {
+func decode(messageType uint16, data []byte, names map[int32]string) (Event, bool) {
+	event := Event{Kind: kind(messageType)}
+	switch messageType {
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
-		index := nl.DeserializeIfInfomsg(m.Data).Index
-		if name, ok := attribute(m.Data[unix.SizeofIfInfomsg:], unix.IFLA_IFNAME); ok {
+		index := nl.DeserializeIfInfomsg(data).Index
+		if name, ok := attribute(data[unix.SizeofIfInfomsg:], unix.IFLA_IFNAME); ok {
 			names[index] = string(bytes.TrimRight(name, "\x00"))
 		}
 		event.Link, event.Text = names[index], fmt.Sprint("index ", index)
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
-		message := nl.DeserializeIfAddrmsg(m.Data)
+		message := nl.DeserializeIfAddrmsg(data)
 		event.Link = names[int32(message.Index)]
-		event.Text = addressIn(m.Data[unix.SizeofIfAddrmsg:], unix.IFA_ADDRESS) + fmt.Sprint("/", message.Prefixlen)
+		event.Text = addressIn(data[unix.SizeofIfAddrmsg:], unix.IFA_ADDRESS) + fmt.Sprint("/", message.Prefixlen)
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
-		message := nl.DeserializeRtMsg(m.Data)
-		if out, ok := attribute(m.Data[unix.SizeofRtMsg:], unix.RTA_OIF); ok {
+		message := nl.DeserializeRtMsg(data)
+		if out, ok := attribute(data[unix.SizeofRtMsg:], unix.RTA_OIF); ok {
 			event.Link = names[int32(binary.NativeEndian.Uint32(out))]
 		}
 		table := uint32(message.Table)
-		if long, ok := attribute(m.Data[unix.SizeofRtMsg:], unix.RTA_TABLE); ok {
+		if long, ok := attribute(data[unix.SizeofRtMsg:], unix.RTA_TABLE); ok {
 			table = binary.NativeEndian.Uint32(long)
 		}
-		event.Text = addressIn(m.Data[unix.SizeofRtMsg:], unix.RTA_DST) + fmt.Sprintf("/%d table %d", message.Dst_len, table)
+		event.Text = addressIn(data[unix.SizeofRtMsg:], unix.RTA_DST) + fmt.Sprintf("/%d table %d", message.Dst_len, table)
 	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
-		if priority, ok := attribute(m.Data[unix.SizeofRtMsg:], nl.FRA_PRIORITY); ok {
+		if priority, ok := attribute(data[unix.SizeofRtMsg:], nl.FRA_PRIORITY); ok {
 			event.Text = fmt.Sprint("preference ", binary.NativeEndian.Uint32(priority))
 		}
 	case unix.RTM_NEWNETCONF, unix.RTM_DELNETCONF:
 		// struct netconfmsg is one byte, padded to four.
-		if index, ok := attribute(m.Data[4:], netconfIfindex); ok {
+		if index, ok := attribute(data[4:], netconfIfindex); ok {
 			event.Link = names[int32(binary.NativeEndian.Uint32(index))]
 		}
 	}

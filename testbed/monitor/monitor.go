@@ -3,23 +3,16 @@
 package monitor
 
 import (
-	"errors"
 	"fmt"
 	"sync"
-	"syscall"
 	"time"
 
-	"github.com/vishvananda/netlink/nl"
-	"golang.org/x/sys/unix"
-
+	"multinic.dev/testbed/monitor/socket"
 	"multinic.dev/testbed/node"
 )
 
 // markTimeout is how long a marker may take to come back. It takes well under a millisecond.
 const markTimeout = 30 * time.Second
-
-// receiveBuffer is large enough for tens of thousands of events between two looks, in bytes.
-const receiveBuffer = 8 << 20
 
 // markerAddress is put on the node's loopback link and taken away again to make events whose place among the others is
 // known. It is of the range for benchmarks (RFC 2544), which nothing else in a lab uses.
@@ -27,7 +20,8 @@ const markerAddress = "198.19.255.254"
 
 // Monitor collects the events of one node from when it was started.
 type Monitor struct {
-	node *node.Node
+	name string // the node's
+	mark func() // makes the events of one marker
 
 	mu     sync.Mutex // guards events, marks and failed
 	events []Event
@@ -36,49 +30,38 @@ type Monitor struct {
 	moved  chan struct{} // has a value when marks or failed have changed
 }
 
-// subscribe listens to all but neighbours, which come and go with traffic.
-func subscribe() (*nl.NetlinkSocket, error) {
-	return nl.Subscribe(unix.NETLINK_ROUTE,
-		unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
-		unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_IPV4_NETCONF)
-}
+func newMonitor(name string) *Monitor { return &Monitor{name: name, moved: make(chan struct{}, 1)} }
 
 // Start listens to a node until the test ends.
 func Start(t node.TB, n *node.Node) *Monitor {
 	t.Helper()
-	m := &Monitor{node: n, moved: make(chan struct{}, 1)}
-	var socket *nl.NetlinkSocket
+	m := newMonitor(n.Name())
+	m.mark = func() {
+		n.IP("address", "add", markerAddress+"/32", "dev", "lo")
+		n.IP("address", "delete", markerAddress+"/32", "dev", "lo")
+	}
+	var s *socket.Socket
 	err := n.Do(func() (err error) {
-		socket, err = subscribe()
+		s, err = socket.Open()
 		return err
 	})
 	if err != nil {
-		t.Fatalf("listen to the kernel of %s: %v", n.Name(), err)
-	}
-	// Only root of the machine gets more than the machine's limit; what is lost then ends the test.
-	if socket.SetReceiveBufferSize(receiveBuffer, true) != nil {
-		if err := socket.SetReceiveBufferSize(receiveBuffer, false); err != nil {
-			t.Fatalf("enlarge the receive buffer of the monitor of %s: %v", n.Name(), err)
-		}
-	}
-	// The reader looks up from the socket this often to see whether it should end.
-	if err := socket.SetReceiveTimeout(&unix.Timeval{Usec: 20_000}); err != nil {
-		t.Fatalf("set the receive timeout of the monitor of %s: %v", n.Name(), err)
+		t.Fatalf("in %s: %v", n.Name(), err)
 	}
 	stop, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		m.read(socket, stop)
+		m.read(s, stop)
 	}()
 	t.Cleanup(func() {
 		close(stop)
 		<-ended
-		socket.Close()
+		s.Close()
 	})
 	return m
 }
 
-func (m *Monitor) read(socket *nl.NetlinkSocket, stop <-chan struct{}) {
+func (m *Monitor) read(s *socket.Socket, stop <-chan struct{}) {
 	names := map[int32]string{}
 	for {
 		select {
@@ -86,25 +69,40 @@ func (m *Monitor) read(socket *nl.NetlinkSocket, stop <-chan struct{}) {
 			return
 		default:
 		}
-		messages, _, err := socket.Receive()
-		switch {
-		case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EINTR):
-			continue
-		case err != nil:
-			m.add(func() { m.failed = fmt.Errorf("listen to the kernel of %s: %w", m.node.Name(), err) })
+		messages, err := s.Receive()
+		if err != nil {
+			m.fail(err)
 			return
 		}
+		now := time.Now()
 		for _, message := range messages {
-			event, mark := decode(message, names)
-			m.add(func() {
-				if mark {
-					m.marks++
-				} else {
-					m.events = append(m.events, event)
-				}
-			})
+			m.take(now, message.Header.Type, message.Data, names)
 		}
 	}
+}
+
+// take keeps an event, with the names of links that are known, or learns some.
+func (m *Monitor) take(at time.Time, kind uint16, data []byte, names map[int32]string) {
+	event, mark := decode(kind, data, names)
+	event.At = at
+	m.add(func() {
+		if mark {
+			m.marks++
+		} else {
+			m.events = append(m.events, event)
+		}
+	})
+}
+
+// fail takes note that something may have been missed.
+func (m *Monitor) fail(err error) {
+	m.add(func() { m.failed = fmt.Errorf("in %s: %w", m.name, err) })
+}
+
+func (m *Monitor) failure() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.failed
 }
 
 func (m *Monitor) add(change func()) {
@@ -128,8 +126,7 @@ func (m *Monitor) Mark(t node.TB) []Event {
 	m.mu.Lock()
 	want := m.marks + eventsAMark
 	m.mu.Unlock()
-	m.node.IP("address", "add", markerAddress+"/32", "dev", "lo")
-	m.node.IP("address", "delete", markerAddress+"/32", "dev", "lo")
+	m.mark()
 
 	deadline := time.NewTimer(markTimeout)
 	defer deadline.Stop()
@@ -151,7 +148,7 @@ func (m *Monitor) Mark(t node.TB) []Event {
 		select {
 		case <-m.moved:
 		case <-deadline.C:
-			t.Fatalf("the monitor of %s has seen %d events of its marker, not %d", m.node.Name(), marks, want)
+			t.Fatalf("the monitor of %s has seen %d events of its marker, not %d", m.name, marks, want)
 			return nil
 		}
 	}

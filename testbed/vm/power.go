@@ -79,13 +79,13 @@ func (v *VM) BootWhile(meanwhile func()) {
 
 // ByDebian has the machine boot, from the next time on, as one that Debian's installer has made: by the initrd that Debian
 // itself has made, whose udev names the links first, and with the names that they have then, such as ens16. The agent moves
-// onto the disk for it. The machine must run.
+// onto the disk for it, under a name that nobody takes for that of multinic's predecessor. The machine must run.
 func (v *VM) ByDebian() {
 	v.t.Helper()
 	v.MustRun("sh", "-ec", `
 name=multinic-agent
-install -m 0755 /run/$name/agent /usr/local/sbin/$name
-sed "s|^ExecStart=.*|ExecStart=/usr/local/sbin/$name|" /run/systemd/system/$name.service >/etc/systemd/system/$name.service
+install -m 0755 /run/$name/agent /usr/local/sbin/testbed-agent
+sed "s|^ExecStart=.*|ExecStart=/usr/local/sbin/testbed-agent|" /run/systemd/system/$name.service >/etc/systemd/system/$name.service
 mkdir -p /etc/systemd/system/multi-user.target.wants
 ln -sfn /etc/systemd/system/$name.service /etc/systemd/system/multi-user.target.wants/$name.service
 sync`)

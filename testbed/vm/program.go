@@ -27,6 +27,12 @@ type Program struct {
 // Spawn starts a program in the guest, and does not wait for it. It ends with the machine.
 func (v *VM) Spawn(name string, args ...string) *Program {
 	v.t.Helper()
+	return v.SpawnInto(io.Discard, name, args...)
+}
+
+// SpawnInto is Spawn, and also writes what the program prints to somebody, as it comes and on one goroutine.
+func (v *VM) SpawnInto(w io.Writer, name string, args ...string) *Program {
+	v.t.Helper()
 	m := v.mustRun()
 	s, err := m.line.Open((&order.Order{Do: order.Run, Args: append([]string{name}, args...)}).Bytes())
 	if err != nil {
@@ -35,7 +41,7 @@ func (v *VM) Spawn(name string, args ...string) *Program {
 	p := &Program{name: name, stream: s, ended: make(chan struct{})}
 	m.listening.Go(func() {
 		defer close(p.ended)
-		_, err := io.Copy(&p.log, s)
+		_, err := io.Copy(io.MultiWriter(&p.log, w), s)
 		if err != nil {
 			p.err = errors.New("the machine that it ran in has ended")
 			return
