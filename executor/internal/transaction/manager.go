@@ -65,7 +65,10 @@ func (r *run) activate(ctx context.Context) bool {
 	}
 	var configs []plan.Config
 	for _, mac := range r.alive {
-		if persist, is := r.persists[mac].change.(plan.Persist); is {
+		persist, is := r.persists[mac].change.(plan.Persist)
+		// What it has made of somebody else's file it would make anew, and take the address away for a moment that is there already.
+		isAdopted := slices.ContainsFunc(r.formers[mac].Persisted, func(config plan.Config) bool { return config.Foreign != nil })
+		if is && (!isAdopted || r.OnlyManager) {
 			configs = append(configs, *persist.Config)
 		}
 	}
