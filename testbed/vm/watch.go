@@ -13,10 +13,18 @@ import (
 
 // Durable is what a power cut would leave of a machine's disk at one instant. The guest waits while it is looked at.
 type Durable struct {
-	vm *VM
-	// Files are those of the folders that were asked for, by their paths, with kind, mode, and content or target: what a file
-	// system has that was mounted after the power cut.
-	Files map[string]string
+	vm     *VM
+	mirror string
+}
+
+// Files are those of some folders, by their paths, with kind, mode, and content or target: what a file system has that is mounted
+// after the power cut. A folder need not be there.
+func (d *Durable) Files(folders ...string) (map[string]string, error) {
+	files, err := readAfterCut(d.vm.t.Context(), d.mirror, folders)
+	if err != nil {
+		return nil, fmt.Errorf("look at the disk of %s as a power cut would leave it: %w", d.vm.name, err)
+	}
+	return files, nil
 }
 
 // Fork makes another machine of it; see VM.Fork.
@@ -26,9 +34,9 @@ func (d *Durable) Fork(name string) (*VM, error) { return d.vm.fork(name) }
 // guest has not flushed is lost, so that there are no others. The function may not use the guest, which may be waiting for the
 // disk, but for sending signals to its programs. Watch is called once for a machine, and what it returns ends it: then no call
 // is under way any more.
-func (v *VM) Watch(see func(d *Durable), folders ...string) (end func()) {
+func (v *VM) Watch(see func(d *Durable)) (end func()) {
 	v.t.Helper()
-	for _, program := range []string{"debugfs", "e2undo"} {
+	for _, program := range []string{"e2fsck", "debugfs", "e2undo"} {
 		if _, err := exec.LookPath(program); err != nil {
 			v.t.Fatalf("this test needs %s, which is not in PATH: install the Debian package e2fsprogs", program)
 		}
@@ -38,12 +46,7 @@ func (v *VM) Watch(see func(d *Durable), folders ...string) (end func()) {
 	err := v.disk.Watch(mirror, func() {
 		busy <- struct{}{}
 		defer func() { <-busy }()
-		files, err := readAfterCut(v.t.Context(), mirror, folders)
-		if err != nil {
-			v.t.Errorf("look at the disk of %s as a power cut would leave it: %v", v.name, err)
-			return
-		}
-		see(&Durable{vm: v, Files: files})
+		see(&Durable{vm: v, mirror: mirror})
 	})
 	if err != nil {
 		v.t.Fatalf("watch the disk of %s: %v", v.name, err)
@@ -55,15 +58,15 @@ func (v *VM) Watch(see func(d *Durable), folders ...string) (end func()) {
 	}
 }
 
-// readAfterCut reads folders of an ext4 file system that nobody has put away. Its journal is played first, as mounting does, and
-// then the file is made what it was.
+// readAfterCut reads folders of an ext4 file system that nobody has put away, after playing its journal, as mounting does. Then it
+// makes the image what it was.
 func readAfterCut(ctx context.Context, image string, folders []string) (_ map[string]string, err error) {
 	dir, err := os.MkdirTemp(filepath.Dir(image), "read-")
 	if err != nil {
 		return nil, fmt.Errorf("make a folder for what is read: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	commands, tree, undo := "journal_run\n", filepath.Join(dir, "tree"), filepath.Join(dir, "undo")
+	commands, tree, undo := "", filepath.Join(dir, "tree"), filepath.Join(dir, "undo")
 	for _, folder := range folders {
 		parent := filepath.Join(tree, filepath.Dir(folder))
 		if err := os.MkdirAll(parent, 0o700); err != nil {
@@ -71,14 +74,20 @@ func readAfterCut(ctx context.Context, image string, folders []string) (_ map[st
 		}
 		commands += fmt.Sprintf("rdump %s %s\n", folder, parent)
 	}
-	read := exec.CommandContext(ctx, "debugfs", "-w", "-z", undo, "-f", "-", image)
+	// It exits with 1 when it has done something.
+	var exit *exec.ExitError
+	out, err := exec.CommandContext(ctx, "e2fsck", "-E", "journal_only", "-y", "-z", undo, image).CombinedOutput()
+	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() > 1) {
+		return nil, fmt.Errorf("play a disk's journal: %w: %s", err, out)
+	}
+	read := exec.CommandContext(ctx, "debugfs", "-f", "-", image)
 	read.Stdin = strings.NewReader(commands)
-	if out, err := read.CombinedOutput(); err != nil {
+	if out, err := read.CombinedOutput(); err != nil || strings.Contains(string(out), "Filesystem not open") {
 		return nil, fmt.Errorf("read a disk by debugfs: %w: %s", err, out)
 	}
 	if _, err := os.Stat(undo); err == nil {
 		if out, err := exec.CommandContext(ctx, "e2undo", undo, image).CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("undo what debugfs did: %w: %s", err, out)
+			return nil, fmt.Errorf("undo the playing of a disk's journal: %w: %s", err, out)
 		}
 	}
 	return filesIn(tree)

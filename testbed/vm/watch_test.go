@@ -17,9 +17,12 @@ func TestWatchSeesEachStateThatAPowerCutCouldLeave(t *testing.T) {
 	var seen []string
 	var fork *vm.VM
 	end := v.Watch(func(d *vm.Durable) {
-		is := strings.Join([]string{d.Files["/etc/watched/file"], d.Files["/etc/watched/new"], d.Files["/etc/watched/link"]}, "|")
+		files, err := d.Files("/etc", "/var/lib/nothing")
+		if err != nil {
+			t.Error(err)
+		}
+		is := strings.Join([]string{files["/etc/watched/file"], files["/etc/watched/new"], files["/etc/watched/link"]}, "|")
 		if strings.Contains(is, "|-rw-r--r-- new") && fork == nil {
-			var err error
 			if fork, err = d.Fork("node-1"); err != nil {
 				t.Error(err)
 			}
@@ -27,7 +30,7 @@ func TestWatchSeesEachStateThatAPowerCutCouldLeave(t *testing.T) {
 		if len(seen) == 0 || seen[len(seen)-1] != is {
 			seen = append(seen, is)
 		}
-	}, "/etc", "/var/lib/nothing")
+	})
 	v.MustRun("sh", "-ec", `cd /etc/watched
 echo new >new; sync new .
 mv new file; sync .

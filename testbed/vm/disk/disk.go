@@ -217,8 +217,8 @@ func (d *Disk) WriteTo(path string) error {
 }
 
 // Watch makes a file of what is durable, in which it stays up to date, and calls a function each time that something has become
-// durable, before the user of the disk hears of it. As that waits, the function has the disk to itself: it may Fork it, and it may
-// write into the file, if it puts all back. What is durable changes in no other way, so the function misses nothing that a power
+// durable, before the user of the disk hears of it. As that waits, the function has the disk to itself: it may Fork it, and write
+// into the file, if it puts all back. What is durable changes in no other way, so the function misses nothing that a power
 // cut could leave. A disk is watched once.
 func (d *Disk) Watch(mirror string, flushed func()) error {
 	d.mu.Lock()
