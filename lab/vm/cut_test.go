@@ -188,8 +188,8 @@ type play struct {
 	arguments []string
 	// sampled is whether only the second and the last of the states that a boot can tell from each other are booted.
 	sampled bool
-	cuts      *cuts
-	end       func()
+	cuts    *cuts
+	end     func()
 }
 
 // newPlay has an executor make rows first.
