@@ -275,7 +275,7 @@ func (p *play) bootAll() {
 	}
 	p.Logf("%d steps, %d distinct states of /etc and /var/lib/multinic, %d of what a boot reads", p.cuts.steps, len(p.cuts.all), len(chosen))
 	for _, c := range chosen {
-		p.Logf("cut %d, in %s, differs from the one before in\n%s", c.number, c.name, differs(p.cuts.all[max(0, c.number-1)].read, c.read))
+		p.Logf("cut %d, in %s, differs from the one before in %s", c.number, c.name, differs(p.cuts.all[max(0, c.number-1)].read, c.read))
 	}
 	mixed, is := false, [2]bool{}
 	for i, c := range chosen {
@@ -295,21 +295,18 @@ func (p *play) bootAll() {
 	}
 }
 
-// differs has the lines that only one of two texts has.
+// differs has the paths of the lines that only one of two texts has.
 func differs(before, after string) string {
-	var text strings.Builder
-	for line := range strings.Lines(before) {
-		if !strings.Contains(after, line) {
-			text.WriteString("- " + line)
-		}
-	}
-	for line := range strings.Lines(after) {
-		if !strings.Contains(before, line) {
-			text.WriteString("+ " + line)
+	var all []string
+	for _, of := range [][2]string{{before, after}, {after, before}} {
+		for line := range strings.Lines(of[0]) {
+			if name, _, _ := strings.Cut(line, " "); !strings.Contains(of[1], line) && !slices.Contains(all, name) {
+				all = append(all, name)
+			}
 		}
 	}
 
-	return text.String()
+	return strings.Join(all, " ")
 }
 
 // booted are the rows that each NIC was booted into.
