@@ -28,8 +28,15 @@ type Guest struct {
 // The machine must have been made before the fleet, which it outlives.
 func (f *Fleet) AddVM(v *vm.VM, executor string) *Guest {
 	f.t.Helper()
-	g := &Guest{VM: v, fleet: f}
 	v.Put(executor, guestExecutor)
+
+	return f.TakeVM(v)
+}
+
+// TakeVM is AddVM for a machine that has the executor already, as its disk is that of one which was added.
+func (f *Fleet) TakeVM(v *vm.VM) *Guest {
+	f.t.Helper()
+	g := &Guest{VM: v, fleet: f}
 	v.Forward(guestSocket, f.Socket())
 	f.t.Cleanup(g.end)
 

@@ -38,6 +38,8 @@ type stage struct {
 	fleet *fleet.Fleet
 	node  *fleet.Guest
 	cards []*vm.NIC
+
+	underlay *node.Wire
 }
 
 // newStage starts a machine with a network of its own, by Netplan, and two further cards that nobody has configured.
@@ -46,6 +48,7 @@ func newStage(t *testing.T, release debian.Release) *stage {
 	machine := vm.New(t, release, nodeName)
 	s := &stage{T: t, fleet: fleet.New(t, fleet.Settings{Programs: programs, Patience: patience})}
 	underlay := node.NewWire(t, "underlay")
+	s.underlay = underlay
 	underlay.AddHost("gateway", "192.0.2.1/24")
 	machine.PlugIn(own, underlay)
 	wire := node.NewWire(t, "wire")

@@ -13,6 +13,7 @@ package vm
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -86,13 +87,21 @@ func with(tb testing.TB, name, snapshot string, d *disk.Disk) *VM {
 // now, whether it runs or not. Its host name and its machine-id are this one's. It can be booted, not started.
 func (v *VM) Fork(name string) *VM {
 	v.t.Helper()
+	fork, err := v.fork(name)
+	if err != nil {
+		v.t.Fatalf("%v", err)
+	}
+	return fork
+}
+
+func (v *VM) fork(name string) (*VM, error) {
 	d, err := v.disk.Fork(filepath.Join(v.t.TempDir(), "layer"))
 	if err != nil {
-		v.t.Fatalf("copy the disk of %s: %v", v.name, err)
+		return nil, fmt.Errorf("copy the disk of %s: %w", v.name, err)
 	}
 	fork := with(v.t, name, v.snapshot, d)
 	fork.begun, fork.debian = true, v.debian
-	return fork
+	return fork, nil
 }
 
 // Start makes a virtual machine and starts it from the snapshot.

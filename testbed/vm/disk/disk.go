@@ -25,6 +25,8 @@ type Disk struct {
 	durable *os.File   // each block that was ever flushed, in its place
 	flushed map[int64]bool
 	cache   map[int64]*[blockSize]byte
+	mirror  *os.File // has what is durable, too; nil: nobody asked for it
+	flush   func()   // is called when something has become durable; nil: nobody is
 }
 
 // Open makes a disk that begins as the file base, and keeps what is durable in the file layer, which is made.
@@ -79,7 +81,13 @@ func (d *Disk) Fork(layer string) (_ *Disk, err error) {
 }
 
 // Close forgets the disk. Its layer stays.
-func (d *Disk) Close() error { return errors.Join(d.base.Close(), d.durable.Close()) }
+func (d *Disk) Close() error {
+	err := errors.Join(d.base.Close(), d.durable.Close())
+	if d.mirror != nil {
+		err = errors.Join(err, d.mirror.Close())
+	}
+	return err
+}
 
 // Size is how many bytes the disk has.
 func (d *Disk) Size() int64 { return d.size }
@@ -146,34 +154,46 @@ func (d *Disk) WriteAt(p []byte, offset int64) (int, error) {
 
 // Flush makes durable what is in the cache.
 func (d *Disk) Flush() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for number := range d.cache {
-		if err := d.flushBlock(number); err != nil {
-			return err
-		}
-	}
-	return nil
+	return d.flushThose(func(int64) bool { return true })
 }
 
 // FlushRange makes durable what of a range is in the cache.
 func (d *Disk) FlushRange(offset, length int64) error {
+	return d.flushThose(func(number int64) bool { return number >= offset/blockSize && number*blockSize < offset+length })
+}
+
+// flushThose makes blocks durable that are in the cache, and then says so to whoever watches.
+func (d *Disk) flushThose(meant func(number int64) bool) error {
+	some, watcher, err := d.flushCached(meant)
+	if err == nil && some && watcher != nil {
+		watcher()
+	}
+	return err
+}
+
+func (d *Disk) flushCached(meant func(number int64) bool) (some bool, watcher func(), err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for number := offset / blockSize; number*blockSize < offset+length; number++ {
-		if d.cache[number] == nil {
+	for number := range d.cache {
+		if !meant(number) {
 			continue
 		}
 		if err := d.flushBlock(number); err != nil {
-			return err
+			return some, nil, err
 		}
+		some = true
 	}
-	return nil
+	return some, d.flush, nil
 }
 
 func (d *Disk) flushBlock(number int64) error {
 	if _, err := d.durable.WriteAt(d.cache[number][:], number*blockSize); err != nil {
 		return fmt.Errorf("write the disk's layer: %w", err)
+	}
+	if d.mirror != nil {
+		if _, err := d.mirror.WriteAt(d.cache[number][:], number*blockSize); err != nil {
+			return fmt.Errorf("write the disk's mirror: %w", err)
+		}
 	}
 	d.flushed[number] = true
 	delete(d.cache, number)
@@ -190,9 +210,41 @@ func (d *Disk) CutPower() int64 {
 }
 
 // WriteTo makes a file, in which zeros take no room, of what is durable.
-func (d *Disk) WriteTo(path string) (err error) {
+func (d *Disk) WriteTo(path string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	return d.writeTo(path)
+}
+
+// Watch makes a file of what is durable, in which it stays up to date, and calls a function each time that something has become
+// durable, before the user of the disk hears of it. As that waits, the function has the disk to itself: it may Fork it, and write
+// into the file, if it puts all back. What is durable changes in no other way, so the function misses nothing that a power
+// cut could leave. A disk is watched once.
+func (d *Disk) Watch(mirror string, flushed func()) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.mirror != nil {
+		return errors.New("the disk is watched already")
+	}
+	if err := d.writeTo(mirror); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(mirror, os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("open the disk's mirror: %w", err)
+	}
+	d.mirror, d.flush = file, flushed
+	return nil
+}
+
+// Unwatch ends Watch's calls, of which one may be under way yet. The file stays up to date.
+func (d *Disk) Unwatch() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.flush = nil
+}
+
+func (d *Disk) writeTo(path string) (err error) {
 	out, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("make the file of a disk: %w", err)

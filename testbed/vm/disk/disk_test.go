@@ -116,3 +116,43 @@ func TestADiskEndsWhereItEnds(t *testing.T) {
 	}
 	has(t, d, content)
 }
+
+func TestWhoeverWatchesADiskSeesEachChangeOfWhatIsDurable(t *testing.T) {
+	d, content := newDisk(t)
+	write := func(text string, at int64) {
+		t.Helper()
+		if _, err := d.WriteAt([]byte(text), at); err != nil {
+			t.Fatal(err)
+		}
+		copy(content[at:], text)
+	}
+	flush := func() {
+		t.Helper()
+		if err := d.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("before", 4090) // In two blocks.
+	mirror, calls := filepath.Join(t.TempDir(), "mirror"), 0
+	err := d.Watch(mirror, func() {
+		calls++
+		if got, err := os.ReadFile(mirror); err != nil || !bytes.Equal(got, content) {
+			t.Errorf("error %v, or the mirror has something else", err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	flush()
+	flush() // It has nothing to do.
+	write("later", 9000)
+	if err := errors.Join(d.FlushRange(0, 4096), d.FlushRange(8192, 4096)); err != nil || calls != 2 {
+		t.Errorf("error %v, or there were %d calls", err, calls)
+	}
+	d.Unwatch()
+	write("last", 0)
+	flush()
+	if calls != 2 {
+		t.Errorf("there were %d calls", calls)
+	}
+}
