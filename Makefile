@@ -19,6 +19,8 @@ version := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 
 # KEEP=1 makes the demo leave its fleet running, to be looked at.
 KEEP ?=
+# ALL=1 makes test-vm run on each release with both activations, which takes twice as long.
+ALL ?=
 # Further arguments for go test, such as TESTFLAGS='-run TestName -v'; and which packages.
 TESTFLAGS ?=
 PACKAGES ?= work
@@ -62,10 +64,10 @@ test: modules ## run every test with the race detector
 
 # One machine after the other: each takes a processor of its own. The first run makes what they boot from.
 .PHONY: test-vm
-test-vm: modules ## run the tests in virtual machines of Debian 12 and 13; needs root
+test-vm: modules ## run the tests in virtual machines of Debian 12 and 13; needs root; ALL=1: with all combinations
 	@[ "$$(id -u)" -eq 0 ] || { echo 'virtual machines need root of the machine: sudo ./dev test-vm' >&2; exit 1; }
 	@$(call tools,gotestsum); set -x; \
-	MULTINIC_TEST_VM=1 "$$tools/gotestsum" --format pkgname-and-test-fails -- -race -count=1 -p 1 -timeout 60m $(TESTFLAGS) multinic.dev/testbed/vm/... multinic.dev/testbed/monitor multinic.dev/lab/vm
+	MULTINIC_TEST_VM=$(if $(ALL),all,1) "$$tools/gotestsum" --format pkgname-and-test-fails -- -race -count=1 -p 1 -timeout 60m $(TESTFLAGS) multinic.dev/testbed/vm/... multinic.dev/testbed/monitor multinic.dev/lab/vm
 
 .PHONY: bench
 bench: modules ## measure, and print the figures

@@ -1,6 +1,7 @@
 package vm_test
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -32,11 +33,15 @@ type setup struct {
 	cards int
 }
 
-// onBothByBoth runs a test on both releases, with both activations.
+// onBothByBoth runs a test on both releases, with both activations: each release with one of them, and with MULTINIC_TEST_VM=all with
+// both. Containers are tested with all four (lab/host).
 func onBothByBoth(t *testing.T, of setup, test func(t *testing.T, h *host)) {
 	t.Helper()
 	for _, release := range []debian.Release{debian.Bookworm, debian.Trixie} {
 		for _, byManager := range []bool{false, true} {
+			if byManager != (release == debian.Bookworm) && os.Getenv("MULTINIC_TEST_VM") != "all" {
+				continue
+			}
 			name := string(release)
 			if byManager {
 				name += " by networkd"
@@ -66,7 +71,7 @@ func newHost(t *testing.T, of setup) *host {
 	}
 	own := "addresses: [192.0.2.5/24]\n      routes: [{to: default, via: 192.0.2.1}]"
 	if of.byDHCP {
-		serveDHCP(t, gateway)
+		gateway.ServeDHCP("192.0.2.5", "192.0.2.5")
 		own = "dhcp4: true"
 	}
 	machine.Write("/etc/netplan/50-cloud-init.yaml", 0o600, `network:

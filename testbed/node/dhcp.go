@@ -5,14 +5,14 @@ import (
 	"syscall"
 )
 
-// ServeDHCP has the host give addresses from low to high to who asks for one on its wire, for two minutes each, and itself as the
-// router. It ends with the test. It needs dnsmasq (Debian package dnsmasq-base).
+// ServeDHCP has the host give addresses from low to high to who asks for one on its wire, for a day each, so that no renewal falls into a test, and
+// itself as the router. It ends with the test. It needs dnsmasq (Debian package dnsmasq-base).
 func (h *Host) ServeDHCP(low, high string) {
 	h.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	server := h.Command(ctx, "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--no-ping", "--user=root", "--pid-file=",
 		"--log-facility=-", "--interface="+h.Device, "--bind-interfaces", "--dhcp-authoritative",
-		"--dhcp-leasefile=/dev/null", "--dhcp-range="+low+","+high+",2m")
+		"--dhcp-leasefile=/dev/null", "--dhcp-range="+low+","+high+",24h")
 	server.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := server.Start(); err != nil {
 		cancel()
