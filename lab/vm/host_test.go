@@ -39,7 +39,7 @@ func onBothByBoth(t *testing.T, of setup, test func(t *testing.T, h *host)) {
 	t.Helper()
 	for _, release := range []debian.Release{debian.Bookworm, debian.Trixie} {
 		for _, byManager := range []bool{false, true} {
-			if byManager != (release == debian.Bookworm) && os.Getenv("MULTINIC_TEST_VM") != "all" {
+			if byManager != (release == debian.Bookworm) && !all() {
 				continue
 			}
 			name := string(release)
@@ -53,6 +53,9 @@ func onBothByBoth(t *testing.T, of setup, test func(t *testing.T, h *host)) {
 		}
 	}
 }
+
+// all says whether all that there is of a test is to be run.
+func all() bool { return os.Getenv("MULTINIC_TEST_VM") == "all" }
 
 // newHost starts a machine, and a fleet for it that is still without rows and an executor.
 func newHost(t *testing.T, of setup) *host {

@@ -71,6 +71,30 @@ func TestAPredecessorsFileIsUnderstoodAndNoOther(t *testing.T) {
 	})
 }
 
+// TestAFileThatAlsoSaysHowOthersAreMadeIsNotTakenOver as its going would change what the next boot makes of them.
+func TestAFileThatAlsoSaysHowOthersAreMadeIsNotTakenOver(t *testing.T) {
+	onBoth(t, func(t *testing.T, disk *container.Container, h *Host) {
+		t.Helper()
+		for renderer, want := range map[string]string{"networkd": "", "NetworkManager": "of the host's other files"} {
+			disk.Write("/etc/netplan/90-multinic0.yaml", 0o600, strings.Replace(predecessors, "  version: 2\n", "  version: 2\n  renderer: "+renderer+"\n", 1))
+			config := plan.Config{NIC: "multinic0", MAC: "02:00:00:00:00:0a", Interfaces: []plan.Interface{{Spec: spec("10.1.0.10/24", "", 1450)}}}
+			if err := h.Check(t.Context(), []plan.Config{config})[0]; want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+				t.Errorf("with the renderer %s: %v, want %q", renderer, err, want)
+			}
+		}
+	})
+}
+
+// TestTheHostsFilesMayNeedOurs as a VLAN of the operator's on a NIC of multinic's does.
+func TestTheHostsFilesMayNeedOurs(t *testing.T) {
+	onBoth(t, func(t *testing.T, disk *container.Container, h *Host) {
+		t.Helper()
+		must(t, persist(t, h, []plan.Config{plain()}))
+		disk.Write("/etc/netplan/95-vlan.yaml", 0o600, "network: {version: 2, vlans: {theirs: {id: 42, link: multinic3, addresses: [10.42.0.1/24]}}}\n")
+		must(t, persist(t, h, []plan.Config{trunk("10.1.0.10/24")}))
+	})
+}
+
 // TestALinkThatLeadsElsewhereIsSomebodyElses and its number is given to no NIC.
 func TestALinkThatLeadsElsewhereIsSomebodyElses(t *testing.T) {
 	onBoth(t, func(t *testing.T, disk *container.Container, h *Host) {

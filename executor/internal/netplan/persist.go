@@ -34,6 +34,9 @@ func (h *Host) Check(ctx context.Context, configs []plan.Config) []error {
 		failed[i] = errors.Join(h.claim(config), h.contradicted(config, definitions))
 	}
 	configs = h.placed(configs, definitions)
+	if before, err = h.asItIs(ctx, before); err != nil {
+		return all(failed, err)
+	}
 	if err := h.try(ctx, before, configs, failed); errors.Is(err, errHangs) {
 		return all(failed, err) // Asked once for each of them, it would hang as often.
 	} else if err != nil {
@@ -46,6 +49,25 @@ func (h *Host) Check(ctx context.Context, configs []plan.Config) []error {
 		}
 	}
 	return failed
+}
+
+// asItIs is what netplan generates for others now. Without multinic's files it might be something else, where one of these is somebody
+// else's, which says more than it should.
+func (h *Host) asItIs(ctx context.Context, without output) (output, error) {
+	persisted, err := h.Read()
+	if err != nil {
+		return nil, err
+	}
+	for _, config := range persisted {
+		if config.Foreign != nil {
+			out, err := h.generate(ctx, nil)
+			if err != nil {
+				return nil, fmt.Errorf("netplan refuses the host's files: %w: set them right first", err)
+			}
+			return out, nil
+		}
+	}
+	return without, nil
 }
 
 // try generates what the next boot would make of configurations that have not failed, and checks it.
@@ -113,9 +135,10 @@ func (h *Host) contradicted(config plan.Config, definitions []plan.Definition) e
 	return nil
 }
 
-// placed are configurations with what they need to go before the host's definitions, where that is wanted.
+// placed are configurations with what they need to go before the host's definitions for all NICs that are alike: these may be for a NIC by
+// another of its names as well, which it has from before it was multinic's.
 func (h *Host) placed(configs []plan.Config, definitions []plan.Definition) []plan.Config {
-	isFirst := func(definition plan.Definition) bool { return h.takesDHCP && definition.IsStub() && definition.First }
+	isFirst := func(definition plan.Definition) bool { return definition.IsWide() && definition.First }
 	all := slices.Clone(configs)
 	for i := range all {
 		all[i].First = all[i].Foreign == nil && slices.ContainsFunc(definitions, isFirst)
@@ -166,14 +189,10 @@ func (h *Host) Persist(ctx context.Context, configs []plan.Config, forget []stri
 		}
 	}
 	configs = slices.DeleteFunc(slices.Clone(configs), func(config plan.Config) bool { return config.Foreign != nil })
-	if h.takesDHCP && len(configs) > 0 {
-		out, err := h.generateWithout(ctx)
+	if len(configs) > 0 {
+		definitions, err := h.definitions(ctx)
 		if err != nil {
 			return fmt.Errorf("netplan refuses the host's other files: %w", err)
-		}
-		definitions, err := h.definitionsIn(out)
-		if err != nil {
-			return err
 		}
 		configs = h.placed(configs, definitions)
 	}

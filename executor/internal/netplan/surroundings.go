@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,23 +33,34 @@ func (h *Host) Surroundings(ctx context.Context, kernel *plan.Kernel) (err error
 		return nil // The node is looked at often, and each time would be as long.
 	}
 	// The node is looked at whenever something happens to its links, and netplan is asked only when its files are others.
+	definitions, err := h.definitions(ctx)
+	if err != nil {
+		h.hung = errors.Is(err, errHangs)
+		return nil
+	}
+	kernel.Definitions = definitions
+	return nil
+}
+
+// definitions are what the host's files say of NICs, but for multinic's.
+func (h *Host) definitions(ctx context.Context) ([]plan.Definition, error) {
 	state, err := h.state()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if state != h.defined.state {
-		out, err := h.generateWithout(ctx)
-		if err != nil {
-			h.hung = errors.Is(err, errHangs)
-			return nil
-		}
-		if h.defined.all, err = h.definitionsIn(out); err != nil {
-			return err
-		}
-		h.defined.state = state
+	if state == h.defined.state {
+		return h.defined.all, nil
 	}
-	kernel.Definitions = h.defined.all
-	return nil
+	out, err := h.generateWithout(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := h.definitionsIn(out)
+	if err != nil {
+		return nil, err
+	}
+	h.defined = defined{state: state, all: all}
+	return all, nil
 }
 
 // networkdFolders are where networkd and udev look for files, the one that counts first.
@@ -109,7 +121,11 @@ func (h *Host) rival() (string, error) {
 		if _, err := strconv.Atoi(entry.Name()); err != nil {
 			continue
 		}
-		// Which may have ended meanwhile.
+		// Which may have ended meanwhile. Nobody but root configures NICs, and others may call themselves what they like.
+		var status unix.Stat_t
+		if err := unix.Stat(h.at(filepath.Join("proc", entry.Name())), &status); err != nil || status.Uid != 0 {
+			continue
+		}
 		if name, _ := os.ReadFile(h.at(filepath.Join("proc", entry.Name(), "comm"))); strings.TrimSpace(string(name)) == predecessor {
 			return fmt.Sprintf("%s (process %s)", predecessor, entry.Name()), nil
 		}
@@ -117,13 +133,22 @@ func (h *Host) rival() (string, error) {
 	return "", nil
 }
 
-// generateWithout has netplan generate what it would without multinic's files.
+// generateWithout has netplan generate what it would without multinic's files; or, where the host's other files need them, with them.
 func (h *Host) generateWithout(ctx context.Context) (output, error) {
 	without := map[string]string{}
 	for number := range plan.Interfaces {
 		without[render.YAMLPath(number)] = ""
 	}
-	return h.generate(ctx, without)
+	out, err := h.generate(ctx, without)
+	if err == nil || errors.Is(err, errHangs) {
+		return out, err
+	}
+	with, withErr := h.generate(ctx, nil)
+	if withErr != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(with, func(path, _ string) bool { return isGenerated(filepath.Base(path)) })
+	return with, nil
 }
 
 // definitionsIn are what the host's files say of NICs, but for multinic's: those in what netplan generates without them, and those in

@@ -106,7 +106,7 @@ func (d *decider) refuseOthers(decision *Decision, card Link) {
 			d.refusef(decision, LinkInUse, "%s (%s) is defined by %s: take that out first, or delete the row", card.Name, mac, definition.File)
 		case definition.MAC != "" || name != "" && !definition.ComesFirst(name):
 			continue
-		case name == "" && definition.isFor(card.Name) && (definition.DHCP || !definition.isWide()), definition.ComesFirst(""):
+		case name == "" && definition.isFor(card.Name) && (definition.DHCP || !definition.IsWide()), definition.ComesFirst(""):
 			d.refusef(decision, LinkInUse, "%s (%s) is among the NICs that %s is for: leave it out there, or delete the row", card.Name, mac, definition.File)
 		default:
 			continue
@@ -129,11 +129,11 @@ func (d *decider) stubOf(card Link) *Definition {
 }
 
 // IsStub says whether a definition has addresses asked for, for all NICs that are alike, as those of cloud images do.
-func (d Definition) IsStub() bool { return d.MAC == "" && d.DHCP && d.isWide() }
+func (d Definition) IsStub() bool { return d.DHCP && d.IsWide() }
 
-// isWide says whether a definition is for all NICs that are alike.
-func (d Definition) isWide() bool {
-	return slices.ContainsFunc(d.Names, func(name string) bool { return strings.ContainsAny(name, "*?[!") })
+// IsWide says whether a definition is for all NICs that are alike.
+func (d Definition) IsWide() bool {
+	return d.MAC == "" && slices.ContainsFunc(d.Names, func(name string) bool { return strings.ContainsAny(name, "*?[!") })
 }
 
 // isFor says whether a definition is for a NIC with a name. One that is for all but some is taken to be for it.

@@ -93,6 +93,9 @@ func TestACardThatOthersConfigureIsRefused(t *testing.T) {
 			k.Routes = append(k.Routes, defaultBy(200))
 		}, ""},
 		{"its address is the node's own", predecessors, nil, func(k *plan.Kernel) { k.Own = []netip.Addr{netip.MustParseAddr("198.51.100.10")} }, "the node's own address 198.51.100.10"},
+		{"it leads to the API server", predecessors, nil, func(k *plan.Kernel) {
+			k.Ways = []plan.Way{{Name: "the API server", Address: netip.MustParseAddr("198.51.100.6"), Path: plan.Path{Link: 3}}}
+		}, "the node's way to the API server (198.51.100.6)"},
 		{"a bridge has it", predecessors, nil, func(k *plan.Kernel) { k.Links[2].Master = 2 }, "the master"},
 		{"a macvlan stands on it", predecessors, nil, func(k *plan.Kernel) {
 			k.Links = append(k.Links, plan.Link{Index: 9, Name: "mv0", Kind: "macvlan", Lower: 3})
@@ -220,6 +223,19 @@ func TestWhatDHCPGivesAgainIsNotTakenAway(t *testing.T) {
 	link.Leased = nil
 	if left := text(plan.Releases(release, claims, m.readWhole()).Changes); !strings.Contains(left, "address delete 10.9.0.5/24") || !strings.Contains(left, "link set eth1 down") {
 		t.Errorf("without a lease, it is to be given back by\n%s", left)
+	}
+}
+
+// TestAReleaseLeavesSomebodyElsesFile which an agent that has come back has put into our file's place.
+func TestAReleaseLeavesSomebodyElsesFile(t *testing.T) {
+	m := predecessors()
+	release := plan.Release{MAC: mac0, VLANs: []int{0}, Whole: true, Original: &plan.Original{Name: "eth1", MTU: 1500}}
+	claims := plan.Claims{mac0: nic("multinic3")}
+	for range 2 {
+		made(t, m, plan.Plan{Shared: plan.Releases(release, claims, m.readWhole()).Changes})
+	}
+	if left := text(plan.Releases(release, claims, m.readWhole()).Changes); left != "" || m.kernel.Persisted["multinic3"].Foreign == nil {
+		t.Errorf("there is left\n%s\nand persisted is %+v", left, m.kernel.Persisted)
 	}
 }
 

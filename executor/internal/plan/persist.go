@@ -110,8 +110,8 @@ func (d *decider) persistence(decision *Decision) []Change {
 func releasePersistence(release Release, claims Claims, kernel Kernel) []Change {
 	nic := claims[release.MAC].Name
 	is, persisted := kernel.Persisted[nic]
-	if !persisted || is.MAC != release.MAC {
-		return nil
+	if !persisted || is.MAC != release.MAC || is.Foreign != nil {
+		return nil // Somebody else's file stays.
 	}
 	if release.Whole {
 		return []Change{Forget{nic}}

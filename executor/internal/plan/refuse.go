@@ -22,6 +22,11 @@ func (d *decider) uses(link Link) []string {
 			uses = append(uses, "the node's own address "+own.String())
 		}
 	}
+	for _, way := range d.kernel.Ways {
+		if way.Path.Link == link.Index {
+			uses = append(uses, fmt.Sprintf("the node's way to %s (%s)", way.Name, way.Address))
+		}
+	}
 	if claim, adopted := d.claims[link.MAC]; adopted {
 		uses = append(uses, d.usesOfAdopted(link, claim.Name)...)
 	} else {
