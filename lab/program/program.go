@@ -2,7 +2,6 @@
 package program
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,9 +11,10 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
+
+	"multinic.dev/testbed/said"
 )
 
 // Programs are the paths of the two programs.
@@ -57,13 +57,13 @@ type Process struct {
 	name  string
 	cmd   *exec.Cmd
 	ended chan struct{} // closed once it has been waited for
-	log   *log
+	log   said.Output
 }
 
 // Start starts a command; its name is for messages. What it prints is kept. It is killed when this process ends.
 func Start(name string, cmd *exec.Cmd) (*Process, error) {
-	p := &Process{name: name, cmd: cmd, ended: make(chan struct{}), log: &log{}}
-	cmd.Stdout, cmd.Stderr = p.log, p.log
+	p := &Process{name: name, cmd: cmd, ended: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = &p.log, &p.log
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
@@ -206,26 +206,4 @@ func Scandal(log string) string {
 	}
 
 	return ""
-}
-
-// log keeps what a program prints.
-type log struct {
-	mu   sync.Mutex // guards text
-	text bytes.Buffer
-}
-
-// Write keeps more.
-func (l *log) Write(more []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-
-	return l.text.Write(more)
-}
-
-// String is all of it.
-func (l *log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-
-	return l.text.String()
 }

@@ -21,6 +21,7 @@ import (
 
 	"multinic.dev/testbed/debian"
 	"multinic.dev/testbed/node"
+	"multinic.dev/testbed/said"
 	"multinic.dev/testbed/sandbox"
 )
 
@@ -138,7 +139,7 @@ func (c *Container) Run(name string, args ...string) (string, int) {
 	ctx, cancel := waiting(c.t, toSay)
 	defer cancel()
 	cmd := c.Inside(ctx, name, args...)
-	var out output
+	var out said.Output
 	cmd.Stdout, cmd.Stderr = &out, &out
 	// Whatever it waits for is seen only while it still runs.
 	var runs string

@@ -1,7 +1,6 @@
 package container
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 	"syscall"
 
 	"multinic.dev/testbed/node"
+	"multinic.dev/testbed/said"
 )
 
 const (
@@ -30,32 +30,13 @@ const (
 // machine is a container that runs.
 type machine struct {
 	cmd    *exec.Cmd
-	output output
+	output said.Output // nspawn's; its systemd writes to its own journal
 	// leader is the container's first process, as this process sees it; 0 before there is one.
 	leader atomic.Int64
 	// ready is closed when the container's systemd has said that it has started all that it starts.
 	ready chan struct{}
 	// ended is closed when nspawn has ended, which waits for the container's last process.
 	ended chan struct{}
-}
-
-// output is what somebody prints while others may look at it; a machine's is that of nspawn, as its systemd writes to its
-// own journal.
-type output struct {
-	mu   sync.Mutex // guards text
-	text bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
 }
 
 // start boots a tree as a node.

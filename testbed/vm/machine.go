@@ -13,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 
+	"multinic.dev/testbed/said"
 	"multinic.dev/testbed/vm/disk"
 	"multinic.dev/testbed/vm/image"
 	"multinic.dev/testbed/vm/order"
@@ -51,7 +52,7 @@ type machine struct {
 	// folder has its sockets and what it writes on its console.
 	folder string
 	cmd    *exec.Cmd
-	said   output
+	said   said.Output
 	// ended is closed when qemu has.
 	ended   chan struct{}
 	monitor *monitor

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"multinic.dev/testbed/said"
 	"multinic.dev/testbed/vm/order"
 	"multinic.dev/testbed/vm/streams"
 )
@@ -17,7 +18,7 @@ import (
 type Program struct {
 	name   string
 	stream *streams.Stream
-	log    output
+	log    said.Output
 	// ended is closed when the program has ended, or the machine that it ran in; code and err are how.
 	ended chan struct{}
 	code  int
