@@ -49,7 +49,7 @@ func (m *Manager) unchanged(s service) error {
 		return differs(was.Files, is)
 	}
 	if !newest.Before(s.started) {
-		return fmt.Errorf("/%s was changed after it was started, and it might set up what that is for", at)
+		return fmt.Errorf("/%s was changed after it was started, and it might set up what that is for: start it anew", at)
 	}
 	return m.keep(kept{Run: s.id, Files: is})
 }
@@ -60,7 +60,7 @@ func differs(was, is listing) error {
 	maps.Copy(all, is)
 	for _, path := range slices.Sorted(maps.Keys(all)) {
 		if was[path] != is[path] {
-			return fmt.Errorf("/%s was changed after it was started, and it might set up what that is for", path)
+			return fmt.Errorf("/%s was changed after it was started, and it might set up what that is for: start it anew", path)
 		}
 	}
 	return nil

@@ -37,9 +37,7 @@ func (m *Manager) reloadable(ctx context.Context) error {
 	if s.version < firstToReload {
 		return fmt.Errorf("systemd %d cannot have it read its files without starting it anew", s.version)
 	}
-	if err := m.unchanged(s); err != nil {
-		return err
-	}
+	changed := m.unchanged(s)
 	settings, err := m.settings()
 	if err != nil {
 		return err
@@ -53,7 +51,7 @@ func (m *Manager) reloadable(ctx context.Context) error {
 			return fmt.Errorf("it would take others' routes and rules away: set %s=no in /etc/systemd/networkd.conf, and start it anew", key)
 		}
 	}
-	return nil
+	return changed
 }
 
 // settings are those of networkd.conf(5) in [Network].
