@@ -110,6 +110,8 @@ func (m manager) Tell(ctx context.Context, configs []plan.Config, forget []strin
 	return m.manager.Tell(ctx, configs, forget)
 }
 
+func (m manager) Ready(ctx context.Context) error { return m.manager.Ready(ctx) }
+
 func (m manager) Observe(ctx context.Context) { m.manager.Observe(ctx) }
 
 func (m manager) Knows(nic string) bool { return m.manager.Knows(nic) }

@@ -56,6 +56,14 @@ func (m *Manager) Tell(ctx context.Context, configs []plan.Config, forget []stri
 	return m.reload(ctx)
 }
 
+// Ready says why networkd could not be told now; nil: it could. Errors: ErrUntold.
+func (m *Manager) Ready(ctx context.Context) error {
+	if err := m.reloadable(ctx); err != nil {
+		return fmt.Errorf("%w: %w", ErrUntold, err)
+	}
+	return nil
+}
+
 // Observe notes what networkd has read, as far as that can be known, before multinic's files are changed: afterwards it is harder to tell.
 func (m *Manager) Observe(ctx context.Context) {
 	if s, err := m.service(ctx); err == nil {

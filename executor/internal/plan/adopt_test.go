@@ -226,6 +226,23 @@ func TestWhatDHCPGivesAgainIsNotTakenAway(t *testing.T) {
 	}
 }
 
+// TestWhatDHCPGaveIsNotPutBackForGood: who gave it gives it again.
+func TestWhatDHCPGaveIsNotPutBackForGood(t *testing.T) {
+	m := persisting()
+	lease := plan.Address{Prefix: netip.MustParsePrefix("10.9.0.5/24")}
+	link := m.link(3)
+	link.Up, link.Addresses, link.Leased = true, []plan.Address{lease, near("10.8.0.5/24")}, []netip.Prefix{lease.Prefix}
+	before := plan.FormerOf(mac0, nil, m.readWhole())
+	link.Addresses, link.Leased = nil, nil
+	if left := text(before.Restore(m.readWhole())); strings.Contains(left, "10.9.0.5") || !strings.Contains(left, "address add 10.8.0.5/24") {
+		t.Errorf("it is put back by\n%s", left)
+	}
+	link.Addresses, link.Leased = []plan.Address{near("10.8.0.5/24"), {Prefix: netip.MustParsePrefix("10.9.0.6/24")}}, []netip.Prefix{netip.MustParsePrefix("10.9.0.6/24")}
+	if left := text(before.Restore(m.readWhole())); left != "" {
+		t.Errorf("with another lease by now, it is put back by\n%s", left)
+	}
+}
+
 // TestAReleaseLeavesSomebodyElsesFile which an agent that has come back has put into our file's place.
 func TestAReleaseLeavesSomebodyElsesFile(t *testing.T) {
 	m := predecessors()

@@ -66,7 +66,7 @@ type Link struct {
 	// Addresses are its IPv4 and IPv6 addresses.
 	Addresses []Address `json:"addresses,omitempty"`
 	// Leased are those of the Addresses that it has for a time only, as by DHCP.
-	Leased []netip.Prefix `json:"-"`
+	Leased []netip.Prefix `json:"leased,omitempty"`
 	// Settings are those of Settings() that the link has, by their Path, with %s for the name in it. They are read only
 	// for links that are named as IsOurName says; nil for all others.
 	Settings map[string]string `json:"settings,omitempty"`

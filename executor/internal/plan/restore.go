@@ -176,7 +176,11 @@ func (l Link) restore(now Link, name string) []Change {
 		changes = append(changes, SetMTU{now.Index, name, l.MTU})
 	}
 	changes = append(changes, setBack(now.Settings, l.Settings, name)...)
-	counts := func(a Address) bool { return a.Prefix.Addr().Is4() || !a.LinkLocal }
+	// What was given for a time comes and goes by itself; put back, it would be there for good.
+	counts := func(a Address) bool {
+		isLeased := slices.Contains(l.Leased, a.Prefix) || slices.Contains(now.Leased, a.Prefix)
+		return !isLeased && (a.Prefix.Addr().Is4() || !a.LinkLocal)
+	}
 	missing, surplus := compare(l.Addresses, now.Addresses, counts)
 	for _, address := range surplus {
 		changes = append(changes, RemoveAddress{now.Index, name, address})

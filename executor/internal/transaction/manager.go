@@ -18,6 +18,8 @@ type Manager interface {
 	// Tell has it set NICs up as configurations say, and let go of those that are forgotten. It returns as soon as it knows; only the
 	// kernel shows what it does. An error says why it was not told, or did not answer.
 	Tell(ctx context.Context, configs []plan.Config, forget []string) error
+	// Ready says why it could not be told now; nil: it could.
+	Ready(ctx context.Context) error
 	// Observe is called before anything of what it reads is changed.
 	Observe(ctx context.Context)
 	// Knows says whether it was told of a NIC, and not to forget it, and IsTold whether of just this.
@@ -60,7 +62,6 @@ func (t *Transactor) observe(ctx context.Context) {
 // time is for the kernel.
 func (r *run) activate(ctx context.Context) bool {
 	if r.Manager == nil {
-		r.failStubs(errors.New("the kernel alone is to be changed here (--activation=kernel)"))
 		return false
 	}
 	var configs []plan.Config
@@ -90,6 +91,20 @@ func (r *run) activate(ctx context.Context) bool {
 		}
 	}
 	return false
+}
+
+// checkStubs fails the cards that the manager has by DHCP, if it could not be told to let go of them, before anything is done to them.
+func (r *run) checkStubs(ctx context.Context) {
+	if len(r.stubs) == 0 {
+		return
+	}
+	err := errors.New("the kernel alone is to be changed here (--activation=kernel)")
+	if r.Manager != nil {
+		err = r.Manager.Ready(ctx)
+	}
+	if err != nil {
+		r.failStubs(err)
+	}
 }
 
 // failStubs fails the cards that the manager has by DHCP, as it cannot be told to let go of them.

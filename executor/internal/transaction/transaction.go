@@ -215,6 +215,7 @@ func (t *Transactor) transact(ctx context.Context, g goal) Failures {
 	} else {
 		r.claimAll(left.steps)
 		r.check(ctx, left.steps)
+		r.checkStubs(ctx)
 		r.make(ctx, left)
 	}
 	r.finish(ctx, after)
