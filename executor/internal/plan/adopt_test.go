@@ -93,9 +93,6 @@ func TestACardThatOthersConfigureIsRefused(t *testing.T) {
 			k.Routes = append(k.Routes, defaultBy(200))
 		}, ""},
 		{"its address is the node's own", predecessors, nil, func(k *plan.Kernel) { k.Own = []netip.Addr{netip.MustParseAddr("198.51.100.10")} }, "the node's own address 198.51.100.10"},
-		{"it leads to the API server", predecessors, nil, func(k *plan.Kernel) {
-			k.Ways = []plan.Way{{Name: "the API server", Address: netip.MustParseAddr("198.51.100.6"), Path: plan.Path{Link: 3}}}
-		}, "the node's way to the API server (198.51.100.6)"},
 		{"a bridge has it", predecessors, nil, func(k *plan.Kernel) { k.Links[2].Master = 2 }, "the master"},
 		{"a macvlan stands on it", predecessors, nil, func(k *plan.Kernel) {
 			k.Links = append(k.Links, plan.Link{Index: 9, Name: "mv0", Kind: "macvlan", Lower: 3})
@@ -163,6 +160,9 @@ func TestANICIsTakenFromTheDHCPOfAllAlike(t *testing.T) {
 			k.Routes = append(k.Routes, leased(plan.Route{Table: plan.MainTable, To: netip.MustParsePrefix("10.8.0.0/16"), Protocol: 4}))
 		}, "it has the route 10.8.0.0/16"},
 		{"with a second default route", func(k *plan.Kernel) { k.Routes = append(k.Routes, defaultBy(1024)) }, ""},
+		{"with the node's way to the API server", func(k *plan.Kernel) {
+			k.Ways = []plan.Way{{Name: "the API server", Address: netip.MustParseAddr("10.9.0.6"), Path: plan.Path{Link: 3}}}
+		}, "it has the node's way to the API server (10.9.0.6)"},
 		{"with the node's own address", func(k *plan.Kernel) { k.Own = []netip.Addr{lease.Prefix.Addr()} }, "it has the node's own address 10.9.0.5"},
 		{"with the node's default route", func(k *plan.Kernel) { k.Routes = append(k.Routes, defaultBy(50)) }, "it has the node's default route"},
 	} {

@@ -17,25 +17,41 @@ func (d *decider) uses(link Link) []string {
 	if _, recorded := d.recorded[link.MAC]; recorded {
 		return uses
 	}
-	for _, own := range d.kernel.Own {
-		if link.hasAddress(own) {
-			uses = append(uses, "the node's own address "+own.String())
-		}
-	}
-	for _, way := range d.kernel.Ways {
-		if way.Path.Link == link.Index {
-			uses = append(uses, fmt.Sprintf("the node's way to %s (%s)", way.Name, way.Address))
-		}
-	}
 	if claim, adopted := d.claims[link.MAC]; adopted {
+		uses = append(uses, d.own(link)...)
 		uses = append(uses, d.usesOfAdopted(link, claim.Name)...)
 	} else {
+		if d.stubOf(link) != nil {
+			uses = append(append(uses, d.own(link)...), d.ways(link)...)
+		}
 		uses = append(uses, d.usesOfNobodys(link)...)
 	}
 	for _, upper := range d.kernel.Elsewhere[link.Index] {
 		uses = append(uses, "the upper device "+upper+" in another network namespace")
 	}
 	return uses
+}
+
+// own words which of the node's own addresses a card has.
+func (d *decider) own(link Link) []string {
+	var own []string
+	for _, address := range d.kernel.Own {
+		if link.hasAddress(address) {
+			own = append(own, "the node's own address "+address.String())
+		}
+	}
+	return own
+}
+
+// ways words whom the node reaches by a card that is about to have another address.
+func (d *decider) ways(link Link) []string {
+	var ways []string
+	for _, way := range d.kernel.Ways {
+		if way.Path.Link == link.Index {
+			ways = append(ways, fmt.Sprintf("the node's way to %s (%s)", way.Name, way.Address))
+		}
+	}
+	return ways
 }
 
 // usesOfNobodys words all that a card carries: one that is nobody's must be bare, but for what it was given by DHCP that it is taken from.
