@@ -69,8 +69,7 @@ func newHost(t *testing.T, of setup) *host {
 	machine.PlugIn(own, h.underlay)
 	machine.Start()
 	if of.byManager {
-		machine.Write("/etc/systemd/networkd.conf.d/foreign.conf", 0o644,
-			"[Network]\nManageForeignRoutes=no\nManageForeignRoutingPolicyRules=no\nManageForeignNextHops=no\n")
+		machine.Write("/etc/systemd/networkd.conf.d/foreign.conf", 0o644, inForeignPeace)
 	}
 	own := "addresses: [192.0.2.5/24]\n      routes: [{to: default, via: 192.0.2.1}]"
 	if of.byDHCP {

@@ -18,12 +18,8 @@ import (
 // changes nothing. It returns, for each, why it cannot be persisted, or nil.
 func (h *Host) Check(ctx context.Context, configs []plan.Config) []error {
 	failed := make([]error, len(configs))
-	before, err := h.generateWithout(ctx)
+	before, definitions, err := h.define(ctx)
 	h.hung = errors.Is(err, errHangs)
-	if err != nil {
-		return all(failed, fmt.Errorf("netplan refuses the host's other files, without multinic's: %w: set them right first", err))
-	}
-	definitions, err := h.definitionsIn(before)
 	if err != nil {
 		return all(failed, err)
 	}

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	securejoin "github.com/cyphar/filepath-securejoin"
+	"multinic.dev/executor/internal/hostroot"
 )
 
 const (
@@ -80,12 +80,5 @@ func Open(root, backups string, options ...Option) (*Host, error) {
 	return nil, fmt.Errorf("%w: there is no generator /%s: install netplan.io", ErrNone, strings.Join(generators(), " or /"))
 }
 
-// at is a path of the host's as this process sees it. Links of the host's on the way there lead to where they do for the host;
-// what the path itself ends in is not followed.
-func (h *Host) at(path string) string {
-	dir, err := securejoin.SecureJoin(h.root, filepath.Dir(path))
-	if err != nil {
-		return filepath.Join(h.root, path) // Opening it says what is wrong.
-	}
-	return filepath.Join(dir, filepath.Base(path))
-}
+// at is a path of the host's as this process sees it.
+func (h *Host) at(path string) string { return hostroot.Path(h.root, path) }

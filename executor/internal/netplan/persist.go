@@ -33,7 +33,7 @@ func (h *Host) Persist(ctx context.Context, configs []plan.Config, forget []stri
 	if len(configs) > 0 {
 		definitions, err := h.definitions(ctx)
 		if err != nil {
-			return fmt.Errorf("netplan refuses the host's other files: %w", err)
+			return err
 		}
 		configs = h.placed(configs, definitions)
 	}

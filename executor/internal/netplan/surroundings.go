@@ -14,6 +14,7 @@ import (
 	securejoin "github.com/cyphar/filepath-securejoin"
 	"golang.org/x/sys/unix"
 
+	"multinic.dev/executor/internal/hostroot"
 	"multinic.dev/executor/internal/netplan/render"
 	"multinic.dev/executor/internal/plan"
 )
@@ -51,21 +52,35 @@ func (h *Host) definitions(ctx context.Context) ([]plan.Definition, error) {
 	if state == h.defined.state {
 		return h.defined.all, nil
 	}
+	_, all, err := h.define(ctx)
+	return all, err
+}
+
+// define asks netplan what it generates without multinic's files, and keeps the definitions in that for as long as nothing changes.
+func (h *Host) define(ctx context.Context) (output, []plan.Definition, error) {
+	state, err := h.state()
+	if err != nil {
+		return nil, nil, err
+	}
 	out, err := h.generateWithout(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, fmt.Errorf("netplan refuses the host's other files, without multinic's: %w: set them right first", err)
 	}
 	all, err := h.definitionsIn(out)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	h.defined = defined{state: state, all: all}
-	return all, nil
+	return out, all, nil
 }
 
 // networkdFolders are where networkd and udev look for files, the one that counts first.
 func networkdFolders() []string {
-	return []string{"etc/systemd/network", runtime, "usr/local/lib/systemd/network", "usr/lib/systemd/network", "lib/systemd/network"}
+	var all []string
+	for _, dir := range hostroot.SystemdFolders() {
+		all = append(all, filepath.Join(dir, "network"))
+	}
+	return all
 }
 
 // defined are the definitions that were found when the host's files were in a state.

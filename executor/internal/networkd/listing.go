@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"multinic.dev/executor/internal/durable"
+	"multinic.dev/executor/internal/hostroot"
 	"multinic.dev/executor/internal/netplan/render"
 )
 
@@ -98,9 +99,9 @@ func (m *Manager) keep(what kept) error {
 func (m *Manager) list() (all listing, newest time.Time, at string, err error) {
 	all = listing{}
 	l := lister{m: m, all: all}
-	for _, dir := range folders() {
+	for _, dir := range hostroot.SystemdFolders() {
 		for _, name := range []string{"networkd.conf", "networkd.conf.d", "network"} {
-			if err := l.add(dir+name, 0); err != nil {
+			if err := l.add(filepath.Join(dir, name), 0); err != nil {
 				return nil, time.Time{}, "", fmt.Errorf("find out what it has read: %w", err)
 			}
 		}

@@ -11,9 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	securejoin "github.com/cyphar/filepath-securejoin"
-
 	"multinic.dev/executor/internal/durable"
+	"multinic.dev/executor/internal/hostroot"
 	"multinic.dev/executor/internal/netplan/render"
 	"multinic.dev/executor/internal/plan"
 )
@@ -128,11 +127,5 @@ func (m *Manager) remove(nic string, but map[string]string) error {
 	return nil
 }
 
-// at is a path of the host's as this process sees it; see package netplan.
-func (m *Manager) at(path string) string {
-	dir, err := securejoin.SecureJoin(m.root, filepath.Dir(path))
-	if err != nil {
-		return filepath.Join(m.root, path) // Opening it says what is wrong.
-	}
-	return filepath.Join(dir, filepath.Base(path))
-}
+// at is a path of the host's as this process sees it.
+func (m *Manager) at(path string) string { return hostroot.Path(m.root, path) }

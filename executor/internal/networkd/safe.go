@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"multinic.dev/executor/internal/hostroot"
 	"multinic.dev/executor/internal/netplan/render"
 )
 
@@ -19,11 +20,6 @@ const (
 	firstToReload = 244
 	firstNextHops = 256
 )
-
-// folders are where networkd looks for files, the one that counts first; see systemd.network(5).
-func folders() []string {
-	return []string{"etc/systemd/", "run/systemd/", "usr/local/lib/systemd/", "usr/lib/systemd/", "lib/systemd/"}
-}
 
 // reloadable says why networkd cannot read its files without any chance that it touches what is foreign; nil: it can.
 //
@@ -57,21 +53,21 @@ func (m *Manager) reloadable(ctx context.Context) error {
 // settings are those of networkd.conf(5) in [Network].
 func (m *Manager) settings() (map[string]string, error) {
 	var files []string
-	for _, dir := range folders() {
-		if path := dir + "networkd.conf"; m.exists(path) {
+	for _, dir := range hostroot.SystemdFolders() {
+		if path := filepath.Join(dir, "networkd.conf"); m.exists(path) {
 			files = append(files, path)
 			break
 		}
 	}
 	more := map[string]string{} // by name; the first folder counts
-	for _, dir := range folders() {
-		entries, err := os.ReadDir(m.at(dir + "networkd.conf.d"))
+	for _, dir := range hostroot.SystemdFolders() {
+		entries, err := os.ReadDir(m.at(filepath.Join(dir, "networkd.conf.d")))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("read how it is set up: %w", err)
 		}
 		for _, entry := range entries {
 			if _, known := more[entry.Name()]; !known && filepath.Ext(entry.Name()) == ".conf" {
-				more[entry.Name()] = dir + "networkd.conf.d/" + entry.Name()
+				more[entry.Name()] = filepath.Join(dir, "networkd.conf.d", entry.Name())
 			}
 		}
 	}
