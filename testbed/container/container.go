@@ -23,6 +23,7 @@ import (
 	"multinic.dev/testbed/node"
 	"multinic.dev/testbed/said"
 	"multinic.dev/testbed/sandbox"
+	"multinic.dev/testbed/waiting"
 )
 
 // Container is a node that boots from a disk of its own. Its links and all of its network are those of the Node, on
@@ -136,7 +137,7 @@ func (c *Container) Inside(ctx context.Context, name string, args ...string) *ex
 // signal's number if one ended it. It ends the test if the program cannot be run, or does not end in time.
 func (c *Container) Run(name string, args ...string) (string, int) {
 	c.t.Helper()
-	ctx, cancel := waiting(c.t, toSay)
+	ctx, cancel := waiting.For(c.t, patience, waiting.ToSay)
 	defer cancel()
 	cmd := c.Inside(ctx, name, args...)
 	var out said.Output

@@ -14,6 +14,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"multinic.dev/testbed/waiting"
 )
 
 // makeDisk puts an empty layer in memory on top of a tree, which so stays what it is. The layer ends with the test.
@@ -81,7 +83,7 @@ func (c *Container) Save(into string, paths ...string) {
 	if err := errors.Join(os.RemoveAll(into), os.MkdirAll(into, 0o755)); err != nil {
 		c.t.Fatalf("make the folder to save in: %v", err)
 	}
-	ctx, cancel := waiting(c.t, toSay)
+	ctx, cancel := waiting.For(c.t, patience, waiting.ToSay)
 	defer cancel()
 	for _, path := range paths {
 		if err := replace(ctx, c.Path(path), filepath.Join(into, path)); err != nil {
@@ -97,7 +99,7 @@ func (c *Container) Restore(from string, paths ...string) {
 	if c.machine() != nil {
 		c.t.Fatalf("the container %s runs: switch it off before its disk is changed", c.Name())
 	}
-	ctx, cancel := waiting(c.t, toSay)
+	ctx, cancel := waiting.For(c.t, patience, waiting.ToSay)
 	defer cancel()
 	for _, path := range paths {
 		if err := replace(ctx, filepath.Join(from, path), c.Path(path)); err != nil {

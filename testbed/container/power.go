@@ -1,6 +1,10 @@
 package container
 
-import "syscall"
+import (
+	"syscall"
+
+	"multinic.dev/testbed/waiting"
+)
 
 // powerOff asks systemd to power off: systemd(1) has it as SIGRTMIN+4, of the C library's real-time signals, of which it
 // keeps the kernel's first two to itself.
@@ -24,7 +28,7 @@ func (c *Container) Boot() {
 	c.mu.Lock()
 	c.running = m
 	c.mu.Unlock()
-	ctx, cancel := waiting(c.t, toSay)
+	ctx, cancel := waiting.For(c.t, patience, waiting.ToSay)
 	defer cancel()
 	state, err := m.started(ctx)
 	if err != nil {
@@ -68,11 +72,11 @@ func (c *Container) end(doing string, with syscall.Signal) {
 	if m == nil {
 		return
 	}
-	reserve := toSay
+	reserve := waiting.ToSay
 	if with == syscall.SIGKILL {
 		reserve = toEnd
 	}
-	ctx, cancel := waiting(c.t, reserve)
+	ctx, cancel := waiting.For(c.t, patience, reserve)
 	defer cancel()
 	if err := m.end(ctx, with); err != nil {
 		c.t.Fatalf("%s the container %s: %v\nnspawn printed:\n%sin it runs:\n%s", doing, c.Name(), err, &m.output, m.processes())

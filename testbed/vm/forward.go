@@ -7,6 +7,7 @@ import (
 
 	"multinic.dev/testbed/vm/order"
 	"multinic.dev/testbed/vm/streams"
+	"multinic.dev/testbed/waiting"
 )
 
 // Forward makes a socket in the guest, as long as it runs and again whenever it does, whose connections reach a socket of
@@ -20,7 +21,7 @@ func (v *VM) Forward(guest, here string) {
 	if m == nil {
 		return
 	}
-	ctx, cancel := waiting(v.t)
+	ctx, cancel := waiting.For(v.t, patience, waiting.ToSay)
 	defer cancel()
 	if err := v.listenIn(ctx, m, guest); err != nil {
 		v.t.Fatalf("forward %s of %s: %v", guest, v.name, err)

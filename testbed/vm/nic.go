@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"multinic.dev/testbed/node"
+	"multinic.dev/testbed/waiting"
 )
 
 // firstSlot is the first of the guest's PCI slots that cards are plugged into; those before it are the machine's own.
@@ -59,7 +60,7 @@ func (v *VM) PlugIn(mac string, w *node.Wire, options ...Option) *NIC {
 	nic.plugged = true
 	v.cards = append(v.cards, nic)
 	if m := v.machine(); m != nil {
-		ctx, cancel := waiting(v.t)
+		ctx, cancel := waiting.For(v.t, patience, waiting.ToSay)
 		defer cancel()
 		if err := nic.plugInto(ctx, m); err != nil {
 			v.t.Fatalf("plug a card into %s: %v; %s", v.name, err, m.story())
@@ -142,7 +143,7 @@ func (nic *NIC) Unplug() {
 	if m == nil {
 		return
 	}
-	ctx, cancel := waiting(v.t)
+	ctx, cancel := waiting.For(v.t, patience, waiting.ToSay)
 	defer cancel()
 	if err := nic.unplugFrom(ctx, m); err != nil {
 		v.t.Fatalf("unplug the card %s of %s: %v; %s", nic.MAC, v.name, err, m.story())
@@ -183,7 +184,7 @@ func (nic *NIC) connect(connected bool) {
 	}
 	way := map[bool]string{true: "up", false: "down"}[connected]
 	nic.wire.IP("link", "set", nic.port, way)
-	ctx, cancel := waiting(nic.vm.t)
+	ctx, cancel := waiting.For(nic.vm.t, patience, waiting.ToSay)
 	defer cancel()
 	if err := nic.setCarrier(ctx, m); err != nil {
 		nic.vm.t.Fatalf("pull or plug the cable of %s of %s: %v; %s", nic.MAC, nic.vm.name, err, m.story())

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"multinic.dev/testbed/vm/order"
+	"multinic.dev/testbed/waiting"
 )
 
 // Start switches the machine on from the snapshot, with a clock, a host name and a machine-id of its own, and plugs its
@@ -19,7 +20,7 @@ func (v *VM) Start() {
 	if v.begun {
 		v.t.Fatalf("the virtual machine %s was on before: Boot it", v.name)
 	}
-	ctx, cancel := waiting(v.t)
+	ctx, cancel := waiting.For(v.t, patience, waiting.ToSay)
 	defer cancel()
 	m := v.switchOn(ctx, way{from: filepath.Join(v.snapshot, state)})
 	if _, _, err := m.ask(ctx, identity(v.name), nil); err != nil {
@@ -43,7 +44,7 @@ func (v *VM) Boot() {
 // BootWhile is Boot, and calls a function as soon as qemu runs, when the guest's kernel has hardly begun.
 func (v *VM) BootWhile(meanwhile func()) {
 	v.t.Helper()
-	ctx, cancel := waiting(v.t)
+	ctx, cancel := waiting.For(v.t, patience, waiting.ToSay)
 	defer cancel()
 	var w way
 	for i, nic := range v.cards {
@@ -125,7 +126,7 @@ func (v *VM) Shutdown() {
 	if m == nil {
 		return
 	}
-	ctx, cancel := waiting(v.t)
+	ctx, cancel := waiting.For(v.t, patience, waiting.ToSay)
 	defer cancel()
 	if out, code, err := m.ask(ctx, &order.Order{Do: order.Run, Args: []string{"systemctl", "--no-block", "poweroff"}}, nil); err != nil || code != 0 {
 		v.t.Logf("shut %s down: systemctl exited with %d, error %v: %s", v.name, code, err, out) // Its answer may not come any more.
@@ -142,7 +143,7 @@ func (v *VM) Shutdown() {
 func (v *VM) AwaitOff() {
 	v.t.Helper()
 	m := v.mustRun()
-	ctx, cancel := waiting(v.t)
+	ctx, cancel := waiting.For(v.t, patience, waiting.ToSay)
 	defer cancel()
 	select {
 	case <-m.ended:

@@ -12,6 +12,7 @@ import (
 	"multinic.dev/testbed/said"
 	"multinic.dev/testbed/vm/order"
 	"multinic.dev/testbed/vm/streams"
+	"multinic.dev/testbed/waiting"
 )
 
 // Program is a program that runs in a guest for long. Its methods are safe for concurrent use.
@@ -112,7 +113,7 @@ func (p *Program) Signal(signal syscall.Signal) error {
 // number if one ended it. It ends the test if the program cannot be run, or does not end in time.
 func (v *VM) Run(name string, args ...string) (string, int) {
 	v.t.Helper()
-	ctx, cancel := waiting(v.t)
+	ctx, cancel := waiting.For(v.t, patience, waiting.ToSay)
 	defer cancel()
 	out, code, err := v.TryRun(ctx, name, args...)
 	if err != nil {

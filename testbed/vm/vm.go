@@ -28,6 +28,7 @@ import (
 	"multinic.dev/testbed/vm/image"
 	"multinic.dev/testbed/vm/order"
 	"multinic.dev/testbed/vm/streams"
+	"multinic.dev/testbed/waiting"
 )
 
 // VM is a virtual machine. It ends with its test. Its methods are not safe for concurrent use, but for Run, TryRun and
@@ -136,7 +137,7 @@ func (v *VM) Put(program, path string) {
 
 func (v *VM) send(path string, mode fs.FileMode, from io.Reader) {
 	v.t.Helper()
-	ctx, cancel := waiting(v.t)
+	ctx, cancel := waiting.For(v.t, patience, waiting.ToSay)
 	defer cancel()
 	m := v.mustRun()
 	if _, _, err := m.ask(ctx, &order.Order{Do: order.Write, Path: path, Mode: uint32(mode.Perm())}, from); err != nil {
