@@ -163,3 +163,13 @@ func (h *host) begun(mac string) int {
 
 	return count
 }
+
+// generator is where the release has netplan's generator.
+func (h *host) generator() string {
+	h.Helper()
+	if _, code := h.node.Run("test", "-e", "/usr/libexec/netplan/generate"); code == 0 {
+		return "/usr/libexec/netplan/generate"
+	}
+
+	return "/usr/lib/netplan/generate"
+}
