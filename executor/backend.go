@@ -23,6 +23,8 @@ type backend struct {
 	files  transaction.Persister
 	// manager makes changes live; nil: the kernel itself is changed.
 	manager transaction.Manager
+	// watched is the host's network manager, whether it is told of changes or not; nil: there is none.
+	watched worker.Manager
 }
 
 // backendKernel is the kernel as the worker and its transactions ask it.
@@ -59,9 +61,10 @@ func backendOf(settings *config.Config, kernel *link.Kernel) (backend, error) {
 
 // netplanBackend is the host's Netplan, with its networkd where that may be used.
 func netplanBackend(settings *config.Config, kernel *link.Kernel, host *netplan.Host) backend {
-	b := backend{name: config.Netplan, kernel: persisting{kernel, host}, files: host}
+	manager := networkd.Open(settings.HostRoot)
+	b := backend{name: config.Netplan, kernel: persisting{kernel, host}, files: host, watched: manager}
 	if settings.Activation != config.Kernel {
-		b.manager = networkd.Open(settings.HostRoot)
+		b.manager = manager
 	}
 
 	return b

@@ -166,7 +166,7 @@ func assemble(
 		Prober: arp.Prober{}, Guard: watch, Log: log, Machine: identity.Machine, Boot: identity.Boot,
 	})
 	e.worker = worker.New(worker.Config{
-		Kernel: known, Record: interfaces, Transactions: transactions, Observe: settings.Mode == config.Observe, Boot: identity.Boot,
+		Kernel: known, Record: interfaces, Transactions: transactions, Manager: using.watched, Observe: settings.Mode == config.Observe, Boot: identity.Boot,
 		Sets: sets, Reports: reports, Meter: meter, Log: log, Chance: rand.Float64,
 	})
 	e.session = session.New(session.Config{

@@ -93,6 +93,16 @@ func (r *run) activate(ctx context.Context) bool {
 	return false
 }
 
+// resumes says whether the manager sets up a card anew by itself that was just given its name back: it was told of just what the card
+// should be, and lets go of a link that has another name.
+func (r *run) resumes(steps map[string][]step) bool {
+	return slices.ContainsFunc(r.alive, func(mac string) bool {
+		config, is := r.kernel.Persisted[r.names[mac]]
+		isRenamed := slices.ContainsFunc(steps[mac], func(s step) bool { _, is := s.change.(plan.Rename); return is })
+		return isRenamed && is && r.Manager != nil && config.Foreign == nil && r.Manager.IsTold(config)
+	})
+}
+
 // checkStubs fails the cards that the manager has by DHCP, if it could not be told to let go of them, before anything is done to them.
 func (r *run) checkStubs(ctx context.Context) {
 	if len(r.stubs) == 0 {

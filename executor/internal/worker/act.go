@@ -78,12 +78,12 @@ func (r *round) batches() []func(mac string) bool {
 // anyDue says whether a view has any change that may be made now.
 func (r *round) anyDue(v *view) bool {
 	for _, item := range r.set.Items {
-		if decision := v.wanted[item.Key]; len(decision.Changes) > 0 && r.may(subjectOf(item, decision)) {
+		if decision := v.wanted[item.Key]; len(decision.Changes) > 0 && r.mayMake(decision) {
 			return true
 		}
 	}
 
-	return len(v.shared) > 0 && r.may(sharedSubject(r.set))
+	return len(v.shared) > 0 && r.mayMakeShared()
 }
 
 // planItems are the items of a set that can be planned for.
@@ -100,8 +100,14 @@ func planItems(set work.Set) []plan.Item {
 
 // mayMake says whether changes may be made for an item now.
 func (r *round) mayMake(decision plan.Decision) bool {
-	return r.may(subjectOf(r.itemOf(decision), decision))
+	item := r.itemOf(decision)
+
+	return r.may(subjectOf(item, decision)) && !r.leaves(item, decision)
 }
+
+// mayMakeShared says whether changes may be made now of what belongs to no single interface, if nothing else is made: a manager that
+// sets up an interface sets that up as well.
+func (r *round) mayMakeShared() bool { return r.may(sharedSubject(r.set)) && !r.leavesAny() }
 
 // begin notes that changes are made for an item.
 func (r *round) begin(decision plan.Decision) {

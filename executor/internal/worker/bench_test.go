@@ -49,6 +49,8 @@ type bench struct {
 	lostBy func(kernel plan.Kernel) error
 	// chance is what the next worker has for Chance; nil: always 0.
 	chance func() float64
+	// manager is the host's network manager for the next worker; nil: there is none.
+	manager manager
 	// observe has the next worker only observe.
 	observe bool
 	// stop ends the worker and returns what it ended with.
@@ -139,10 +141,14 @@ func (b *bench) restart() {
 	if b.chance != nil {
 		chance = b.chance
 	}
-	b.worker = worker.New(worker.Config{
+	config := worker.Config{
 		Kernel: b.kernel, Record: b.record, Transactions: transactions, Observe: b.observe, Boot: "b", Sets: b.sets, Reports: b.reports, Meter: b.meter,
 		Log: zap.New(core), Chance: chance,
-	})
+	}
+	if b.manager != nil {
+		config.Manager = b.manager
+	}
+	b.worker = worker.New(config)
 	ctx, cancel := context.WithCancel(b.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- b.worker.Run(ctx) }()

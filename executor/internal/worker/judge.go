@@ -94,6 +94,8 @@ func (r *round) failureOf(item work.Item, decision plan.Decision, v *view, share
 	tried, was := r.attempts[item.Key], r.retries.of(s)
 	waiting := tried == nil && !r.retries.due(s, r.now)
 	switch left := len(decision.Changes) > 0; {
+	case left && tried == nil && was == nil && r.left[item.Key]:
+		return leftToManager(s)
 	case left && waiting:
 		return r.retries.waiting(s, decision.Changes)
 	case left && tried != nil && tried.problem != work.Problem{}:
@@ -146,6 +148,8 @@ func (r *round) judgeShared(ctx context.Context, v *view) *failure {
 		return nil
 	case tried == nil && !r.retries.due(s, r.now):
 		return r.retries.waiting(s, v.shared)
+	case tried == nil && r.leavesAny():
+		return leftToManager(s)
 	}
 	problem := lacking(v.shared)
 	if tried != nil && tried.problem != (work.Problem{}) {

@@ -20,6 +20,8 @@ type round struct {
 	now time.Time
 	// attempts are what was tried in it, by the item's key or sharedKey.
 	attempts map[plan.Key]*attempt
+	// left says which of the items that lack something are left to the host's network manager in it, of those that were asked about.
+	left map[plan.Key]bool
 }
 
 // attempt is what was tried for an item in one round.
@@ -41,7 +43,8 @@ func (w *Worker) round(ctx context.Context) {
 		w.retries.forgetAll()
 		w.Log.Info("an operator asks for another try", zap.Uint64("generation", set.Retry))
 	}
-	r := &round{Worker: w, set: set, now: time.Now(), attempts: map[plan.Key]*attempt{}}
+	r := &round{Worker: w, set: set, now: time.Now(), attempts: map[plan.Key]*attempt{}, left: map[plan.Key]bool{}}
+	defer r.forgetLeaving()
 	r.recover(ctx)
 	view, err := r.look(ctx)
 	if err == nil && r.act(ctx, view) {

@@ -47,11 +47,13 @@ type Meter interface {
 	Activated(took time.Duration)
 }
 
-// Config is what a Worker is made of. All of it must be set.
+// Config is what a Worker is made of. All of it must be set, but for Manager.
 type Config struct {
 	Kernel       Kernel
 	Record       Record
 	Transactions Transactions
+	// Manager is the host's network manager; nil: it has none.
+	Manager Manager
 	// Observe says that nothing is changed, in the kernel or on the disk: what would be done is reported.
 	Observe bool
 	// Boot is the id of the machine's boot.
@@ -72,6 +74,8 @@ type Worker struct {
 	Config
 
 	retries *retries
+	// leaving are the interfaces that are left to the manager for now.
+	leaving map[plan.Key]*leave
 	// reported is the newest report, published that there was one.
 	reported  work.Report
 	published bool
@@ -86,7 +90,7 @@ type Worker struct {
 // New returns a worker that has not begun.
 func New(config Config) *Worker {
 	return &Worker{
-		Config: config, retries: newRetries(config.Chance),
+		Config: config, retries: newRetries(config.Chance), leaving: map[plan.Key]*leave{},
 		woken: make(chan struct{}, 1), alive: make(chan struct{}), ended: make(chan struct{}),
 	}
 }
@@ -138,6 +142,9 @@ func (w *Worker) Run(ctx context.Context) error {
 		due = time.Now().Add(lookAgain)
 		if retry := w.retries.next(time.Now()); !retry.IsZero() && retry.Before(due) {
 			due = retry
+		}
+		if soon := time.Now().Add(lookSoon); len(w.leaving) > 0 && soon.Before(due) {
+			due = soon
 		}
 		timer.Reset(time.Until(due))
 	}
