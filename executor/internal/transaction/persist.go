@@ -70,25 +70,42 @@ func (r *run) persist(ctx context.Context) bool {
 		}
 	}
 	r.letGo(ctx, gone)
-	kernel, err := r.readWhole(ctx, r.macs())
-	if err != nil {
-		r.failAll(nil, Failure{Kind: Unverified, Err: err})
-		return true
-	}
-	r.kernel = kernel
-	failed := false
-	remains := r.left(kernel, record.Claims(r.Record.Cards()))
-	for key, f := range remains.blocked {
-		failed = failed || slices.Contains(r.alive, key.MAC)
-		r.fail(key.MAC, key, f)
-	}
-	for _, mac := range slices.Clone(r.alive) {
-		if left := remains.steps[mac]; len(left) > 0 {
-			r.fail(mac, left[0].key, Failure{Kind: Unverified, Left: changesOf(left)})
-			failed = true
+	were := len(r.alive)
+	r.verify(ctx)
+	return len(r.alive) < were
+}
+
+// verify proves once more what the cards are, now that it is persisted. A manager that was told, and is slow, may have done only now what
+// was done without it meanwhile, and so twice: that is put right, as everything but what is persisted can be.
+func (r *run) verify(ctx context.Context) {
+	for pass := range passes {
+		kernel, err := r.readWhole(ctx, r.macs())
+		if err != nil {
+			r.failAll(nil, Failure{Kind: Unverified, Err: err})
+			return
+		}
+		r.kernel = kernel
+		remains := r.left(kernel, record.Claims(r.Record.Cards()))
+		for key, f := range remains.blocked {
+			r.fail(key.MAC, key, f)
+		}
+		isLeft := false
+		for _, mac := range slices.Clone(r.alive) {
+			left := remains.steps[mac]
+			isPersisted := !slices.ContainsFunc(left, func(s step) bool { return plan.IsPersistence(s.change) })
+			switch {
+			case len(left) == 0:
+			case isPersisted && pass < passes-1:
+				isLeft = true
+				r.apply(mac, left)
+			default:
+				r.fail(mac, left[0].key, Failure{Kind: Unverified, Left: changesOf(left)})
+			}
+		}
+		if !isLeft {
+			return
 		}
 	}
-	return failed
 }
 
 // keep makes changes of what outlives a boot.
