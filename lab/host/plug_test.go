@@ -70,6 +70,50 @@ func TestWhatHappensToACardIsRepairedOnceAtMost(t *testing.T) {
 	})
 }
 
+// TestACardThatIsGoneLeavesNoRules whoever has made them, and has its own once when it is back.
+func TestACardThatIsGoneLeavesNoRules(t *testing.T) {
+	onBothByBoth(t, func(t *testing.T, s *stage) {
+		t.Helper()
+		all := rows()
+		s.fleet.Insert(all...)
+		s.node.StartExecutor()
+		s.fleet.AwaitAll()
+		for range 2 {
+			m := monitor.Start(t, s.node.Node)
+			s.cards[1].Unplug()
+			s.fleet.AwaitResult(nodeName, mac(1), "WAITING_FOR_LINK")
+			left := "not looked at"
+			s.fleet.Until(func() bool {
+				left = s.node.Judge(oracle.Expect{ByManager: true, Without: []string{mac(1)}}, all...)
+
+				return left == ""
+			}, func() string { return "without the card the kernel:\n" + left })
+			for _, event := range m.Mark(t) {
+				// In its own time the kernel gives a link an address of the link's own.
+				isOwn := strings.HasPrefix(event.Text, "fe80:") || event.Kind == "link new"
+				if (event.Link == "multinic0" || event.Link == "eth0") && !isOwn {
+					t.Errorf("another card was disturbed: %v", event)
+				}
+			}
+			time.Sleep(calm)
+			if later := m.Mark(t); len(later) > 0 {
+				t.Errorf("later there was %v", later)
+			}
+
+			s.cards[1] = s.cards[1].PlugInAgain("multinic1", mac(1))
+			s.fleet.AwaitAll()
+			time.Sleep(calm)
+			s.right(oracle.Expect{ByManager: true}, all...)
+			if rules := s.host.MustRun("ip", "rule", "show"); strings.Count(rules, "from 10.2.0.10 ") != 3 {
+				t.Errorf("the rules are\n%s", rules)
+			}
+			if status := s.host.MustRun("networkctl", "status", "multinic1"); s.byManager && !strings.Contains(status, "(configured)") {
+				t.Errorf("networkd says\n%s", status)
+			}
+		}
+	})
+}
+
 // calm is for how long nothing may move after a repair. In a fight each blow would follow the other at once, or after the second or two
 // for which the executor leaves alone what it has just repaired.
 const calm = 4 * time.Second

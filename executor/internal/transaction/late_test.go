@@ -28,7 +28,9 @@ func (l *lasting) Read(ctx context.Context) (plan.Kernel, error) {
 	return kernel, err
 }
 
-func (*lasting) Check(_ context.Context, configs []plan.Config) []error { return make([]error, len(configs)) }
+func (*lasting) Check(_ context.Context, configs []plan.Config) []error {
+	return make([]error, len(configs))
+}
 
 func (l *lasting) Persist(_ context.Context, configs []plan.Config, _ []string) error {
 	for _, config := range configs {

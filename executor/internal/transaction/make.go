@@ -2,6 +2,8 @@ package transaction
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 
 	"multinic.dev/executor/internal/plan"
@@ -139,6 +141,22 @@ func (t *Transactor) Foresee(ctx context.Context, items []plan.Item, releases []
 		return plan.Foreseen{}, err
 	}
 	return plan.Foresee(items, releases, claims, kernel), nil
+}
+
+// ClearAway takes away what NICs of the record have left that are not there. Killed in between, it is begun anew, so the journal need not
+// know of it.
+func (t *Transactor) ClearAway(ctx context.Context) error {
+	if err := t.Recover(ctx); err != nil {
+		return err
+	}
+	kernel, err := t.Kernel.Read(ctx)
+	if err != nil {
+		return fmt.Errorf("read what the kernel has: %w", err)
+	}
+	for _, change := range plan.Away(record.Claims(t.Record.Cards()), kernel) {
+		err = errors.Join(err, t.Kernel.Apply(change))
+	}
+	return err
 }
 
 // Release takes away what cards give up, in the kernel and then in the record. A card without its link is only forgotten. It

@@ -23,18 +23,19 @@ const tries = 3
 // did anything. Without a set, or where the executor only observes, it touches nothing. When ctx ends, it finishes what it has
 // begun, and begins nothing more.
 func (r *round) act(ctx context.Context, v *view) bool {
-	if r.set.Generation == (work.Generation{}) || r.Observe || ctx.Err() != nil {
+	if !r.mayAct(ctx) {
 		return false
 	}
+	cleared := r.clearAway(ctx, v)
 	released := r.release(ctx, v)
 	if !released && !r.anyDue(v) {
-		return false
+		return cleared
 	}
 	for _, batch := range r.batches() {
 		r.makeBatch(ctx, batch)
 	}
 
-	return len(r.attempts) > 0
+	return cleared || len(r.attempts) > 0
 }
 
 // makeBatch makes what is due of a batch.
@@ -249,4 +250,6 @@ type Transactions interface {
 	Foresee(ctx context.Context, items []plan.Item, releases []plan.Release) (plan.Foreseen, error)
 	// Release takes away what cards give up, and returns what failed and was put back.
 	Release(ctx context.Context, releases []plan.Release) transaction.Failures
+	// ClearAway takes away what NICs have left that are not there.
+	ClearAway(ctx context.Context) error
 }

@@ -76,6 +76,15 @@ func (r *round) managerHas(decision plan.Decision) (has, done bool) {
 	return has, done
 }
 
+// nextLook is when the interfaces that are left to the manager are looked at again; zero: there are none.
+func (w *Worker) nextLook(now time.Time) time.Time {
+	if len(w.leaving) == 0 {
+		return time.Time{}
+	}
+
+	return now.Add(lookSoon)
+}
+
 // leavesAny says whether any interface is left to the manager in this round.
 func (r *round) leavesAny() bool {
 	for _, left := range r.left {

@@ -45,6 +45,7 @@ type retries struct {
 func readingKey() plan.Key { return plan.Key{VLAN: 1} }
 func sharedKey() plan.Key  { return plan.Key{VLAN: 2} }
 func recoverKey() plan.Key { return plan.Key{VLAN: 3} }
+func awayKey() plan.Key    { return plan.Key{VLAN: 4} }
 
 func newRetries(chance func() float64) *retries {
 	return &retries{chance: chance, failures: map[plan.Key]*failure{}, repairs: newRepairs(chance)}
@@ -115,7 +116,7 @@ func (r *retries) waiting(s subject, lacks []plan.Change) *failure {
 
 // keep forgets all items but those of a set.
 func (r *retries) keep(set work.Set) {
-	wanted := map[plan.Key]bool{readingKey(): true, sharedKey(): true, recoverKey(): true}
+	wanted := map[plan.Key]bool{readingKey(): true, sharedKey(): true, recoverKey(): true, awayKey(): true}
 	for _, item := range set.Items {
 		wanted[item.Key] = true
 	}

@@ -76,6 +76,8 @@ type Worker struct {
 	retries *retries
 	// leaving are the interfaces that are left to the manager for now.
 	leaving map[plan.Key]*leave
+	// leftovers are what NICs have left that are gone.
+	leftovers leftovers
 	// reported is the newest report, published that there was one.
 	reported  work.Report
 	published bool
@@ -140,11 +142,10 @@ func (w *Worker) Run(ctx context.Context) error {
 		w.round(ctx)
 		timer.Stop()
 		due = time.Now().Add(lookAgain)
-		if retry := w.retries.next(time.Now()); !retry.IsZero() && retry.Before(due) {
-			due = retry
-		}
-		if soon := time.Now().Add(lookSoon); len(w.leaving) > 0 && soon.Before(due) {
-			due = soon
+		for _, next := range []time.Time{w.retries.next(time.Now()), w.nextLook(time.Now()), w.nextClearing(time.Now())} {
+			if !next.IsZero() && next.Before(due) {
+				due = next
+			}
 		}
 		timer.Reset(time.Until(due))
 	}
