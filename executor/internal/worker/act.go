@@ -158,7 +158,7 @@ func (r *round) release(ctx context.Context, v *view) bool {
 			continue
 		}
 		r.attempts[s.key].problem = failureProblem(failure)
-		f := r.retries.failed(s, failureProblem(failure), r.now)
+		f := r.failed(s, failureProblem(failure))
 		r.Log.Error("removal finished", zap.String("mac", release.MAC), zap.Ints("vlans", release.VLANs), took, zap.String("error", f.problem.Message),
 			zap.Uint32("attempts", f.attempts), zap.Time("next_retry", f.at))
 	}
@@ -223,6 +223,12 @@ func (r *round) may(s subject) bool {
 	}
 
 	return r.retries.due(s, r.now)
+}
+
+// failed remembers that a subject was tried in this round, in vain. When it is tried again counts from now: what was tried may have taken
+// long.
+func (r *round) failed(s subject, problem work.Problem) *failure {
+	return r.retries.failed(s, problem, time.Now())
 }
 
 // attempt is what is tried under a key in this round.

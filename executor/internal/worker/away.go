@@ -40,7 +40,7 @@ func (r *round) clearAway(ctx context.Context, v *view) bool {
 		return false
 	}
 	if err := r.Transactions.ClearAway(ctx); err != nil {
-		f := r.retries.failed(s, failureProblem(transaction.Failure{Kind: transaction.Refused, Err: err}), r.now)
+		f := r.failed(s, failureProblem(transaction.Failure{Kind: transaction.Refused, Err: err}))
 		r.logFailure("what NICs have left that are gone could not be taken away", f)
 
 		return true

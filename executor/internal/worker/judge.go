@@ -99,16 +99,16 @@ func (r *round) failureOf(item work.Item, decision plan.Decision, v *view, share
 	case left && waiting:
 		return r.retries.waiting(s, decision.Changes)
 	case left && tried != nil && tried.problem != work.Problem{}:
-		return r.retries.failed(s, tried.problem, r.now)
+		return r.failed(s, tried.problem)
 	case left:
-		return r.retries.failed(s, lacking(decision.Changes), r.now)
+		return r.failed(s, lacking(decision.Changes))
 	case shared != nil && item.Spec.Address.IsValid():
 		return shared
 	case waiting && was != nil && was.problem.Reason == multinicv1.Reason_REASON_PERSIST_FAILED:
 		return was
 	}
 	if err := r.prove(decision, v); err != nil {
-		return r.retries.failed(s, persistProblem(err), r.now)
+		return r.failed(s, persistProblem(err))
 	}
 	if tried != nil {
 		r.retries.repairs.repaired(s, r.now)
@@ -156,7 +156,7 @@ func (r *round) judgeShared(ctx context.Context, v *view) *failure {
 		problem = tried.problem
 	}
 	problem.Message = "the rules for traffic that is bound to no address: " + problem.Message
-	f := r.retries.failed(s, problem, r.now)
+	f := r.failed(s, problem)
 	r.logFailure("shared rules failed", f)
 
 	return f
@@ -227,7 +227,7 @@ func (r *round) unreadable(ctx context.Context, err error) []work.Result {
 	s := subject{key: readingKey()}
 	f := r.retries.of(s)
 	if f == nil || r.retries.due(s, r.now) {
-		f = r.retries.failed(s, unverified(err.Error()), r.now)
+		f = r.failed(s, unverified(err.Error()))
 		if ctx.Err() == nil {
 			r.logFailure("the kernel could not be read", f)
 		}

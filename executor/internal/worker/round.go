@@ -78,7 +78,7 @@ func (r *round) recover(ctx context.Context) {
 
 		return
 	}
-	r.logFailure("what a transaction has left could not be put back yet", r.retries.failed(s, unfinished(err), r.now))
+	r.logFailure("what a transaction has left could not be put back yet", r.failed(s, unfinished(err)))
 }
 
 // stuck is why nothing is true of a card but that it is about to be put back; nil: it is not.
@@ -92,7 +92,7 @@ func (r *round) stuck(mac string) *failure {
 	}
 	f := r.retries.of(subject{key: recoverKey()})
 	if f == nil {
-		f = r.retries.failed(subject{key: recoverKey()}, unfinished(err), r.now)
+		f = r.failed(subject{key: recoverKey()}, unfinished(err))
 	}
 
 	return f
