@@ -109,13 +109,18 @@ func gather(trial string) (output, error) {
 	return out, nil
 }
 
+// noBus has whatever a program of the host's starts find no system bus. Netplan's generator asks systemd whether the host is only just
+// booting, to start networkd then, and that by the bus if it must: one that hangs would hold it up for as long as it may take, and what
+// is generated does not depend on the answer.
+const noBus = "DBUS_SYSTEM_BUS_ADDRESS=unix:path=/nonexistent"
+
 // run runs a program of the host's, in the host's root, without a shell and with a plain environment. What it has started ends
 // with it, or with its time.
 func (h *Host) run(ctx context.Context, program string, arguments ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, h.patience)
 	defer cancel()
 	command := exec.CommandContext(ctx, program, arguments...)
-	command.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}
+	command.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", noBus}
 	command.Dir = "/"
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if root := filepath.Clean(h.root); root != "/" {

@@ -13,8 +13,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long a service of the host's may take to answer. It takes milliseconds.
-const patience = 5 * time.Second
+const (
+	// patience is how long a service of the host's may take to answer. It takes milliseconds.
+	patience = 5 * time.Second
+	// rest is for how long the host's system bus is not asked again that has not answered in time: the node's work waits for the answer,
+	// and a change asks several times.
+	rest = 15 * time.Second
+)
 
 // The names on the bus; see org.freedesktop.network1(5) and org.freedesktop.systemd1(5).
 const (
@@ -24,10 +29,31 @@ const (
 	systemdPath = "/org/freedesktop/systemd1"
 )
 
-// on calls f with a connection to the host's system bus, which ends with it.
-func (m *Manager) on(ctx context.Context, f func(ctx context.Context, bus *dbus.Conn) error) (err error) {
+// errSilent says that the host's system bus has not answered.
+var errSilent = fmt.Errorf("the host's system bus (D-Bus) has not answered within %v: find out why it hangs, or restart the host", patience)
+
+// on calls f with a connection to the host's system bus, which ends with it. A bus that has not answered only just is not asked. Errors:
+// errSilent.
+func (m *Manager) on(ctx context.Context, f func(ctx context.Context, bus *dbus.Conn) error) error {
+	if time.Since(m.silent) < rest {
+		return errSilent
+	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	reached := false
+	err := m.connect(ctx, func(bus *dbus.Conn) error {
+		reached = true
+		return f(ctx, bus)
+	})
+	if err != nil && !reached && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		m.silent = time.Now()
+		return errSilent
+	}
+	return err
+}
+
+// connect calls f with a connection to the host's system bus, which ends with it.
+func (m *Manager) connect(ctx context.Context, f func(bus *dbus.Conn) error) (err error) {
 	socket, err := filepath.EvalSymlinks(m.at("run/dbus/system_bus_socket"))
 	if err != nil {
 		socket = m.at("run/dbus/system_bus_socket") // A path of /proc, which nothing but the kernel can follow.
@@ -43,7 +69,7 @@ func (m *Manager) on(ctx context.Context, f func(ctx context.Context, bus *dbus.
 	if err := bus.Hello(); err != nil {
 		return fmt.Errorf("reach the host's system bus: %w", err)
 	}
-	return f(ctx, bus)
+	return f(bus)
 }
 
 // reload has networkd read its files.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"multinic.dev/executor/internal/durable"
 	"multinic.dev/executor/internal/hostroot"
@@ -27,6 +28,8 @@ var ErrUntold = errors.New("networkd cannot be told")
 type Manager struct {
 	// root is the host's root directory.
 	root string
+	// silent is when the host's system bus last did not answer.
+	silent time.Time
 }
 
 // Open returns the networkd of a host, which need not run; root is the host's root directory.
