@@ -30,6 +30,9 @@ func (h *Host) backUpFolder(nic, name string) error {
 	if err != nil {
 		return err
 	}
+	if isHalfMade(files) {
+		return nil
+	}
 	var config plan.Config
 	if err := json.Unmarshal([]byte(files[configName]), &config); err == nil && config.Foreign != nil {
 		return nil

@@ -31,7 +31,7 @@ func (h *Host) generate(ctx context.Context, instead map[string]string) (out out
 	if err := os.MkdirAll(h.at(volatile), 0o700); err != nil {
 		return nil, fmt.Errorf("make a place to try netplan in: %w", err)
 	}
-	trial, err := os.MkdirTemp(h.at(volatile), "netplan-")
+	trial, err := os.MkdirTemp(h.at(volatile), trialPrefix)
 	if err != nil {
 		return nil, fmt.Errorf("make a place to try netplan in: %w", err)
 	}

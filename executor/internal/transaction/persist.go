@@ -133,6 +133,13 @@ func (t *Transactor) sweep() {
 	}
 }
 
+// tidy removes what an executor has left half written that was killed. What cannot be removed is in nobody's way.
+func (t *Transactor) tidy() {
+	if err := t.Files.Tidy(); err != nil {
+		t.Log.Warn("what was left half written could not be removed", zap.Error(err))
+	}
+}
+
 // Volatile is the Persister of a host on which nothing outlives a boot: the executor makes all anew when it starts.
 type Volatile struct{}
 
@@ -152,3 +159,6 @@ func (Volatile) Persist(context.Context, []plan.Config, []string) error { return
 
 // Sweep has nothing to remove.
 func (Volatile) Sweep() error { return nil }
+
+// Tidy has nothing to remove.
+func (Volatile) Tidy() error { return nil }

@@ -22,6 +22,9 @@ func (t *Transactor) Recover(ctx context.Context) error {
 	t.stuck, t.stuckCards = nil, nil
 	err := t.recover(ctx)
 	t.unfinished, t.stuck = err != nil, err
+	if err == nil {
+		t.tidy()
+	}
 	return err
 }
 

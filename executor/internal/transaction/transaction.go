@@ -94,6 +94,8 @@ type Persister interface {
 	Persist(ctx context.Context, configs []plan.Config, forget []string) error
 	// Sweep removes what was kept of what was persisted before.
 	Sweep() error
+	// Tidy removes what a process has left half written that was killed, and does what Sweep does. Nothing may have to be put back.
+	Tidy() error
 }
 
 // Guard watches over the node's own network.
