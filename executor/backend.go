@@ -62,7 +62,7 @@ func backendOf(settings *config.Config, kernel *link.Kernel) (backend, error) {
 // netplanBackend is the host's Netplan, with its networkd where that may be used.
 func netplanBackend(settings *config.Config, kernel *link.Kernel, host *netplan.Host) backend {
 	manager := networkd.Open(settings.HostRoot)
-	b := backend{name: config.Netplan, kernel: persisting{kernel, host}, files: host, watched: manager}
+	b := backend{name: config.Netplan, kernel: persisting{kernel, host, manager}, files: host, watched: manager}
 	if settings.Activation != config.Kernel {
 		b.manager = manager
 	}
@@ -74,14 +74,21 @@ func netplanBackend(settings *config.Config, kernel *link.Kernel, host *netplan.
 type persisting struct {
 	*link.Kernel
 
-	host *netplan.Host
+	host    *netplan.Host
+	manager *networkd.Manager
 }
 
-// Read reads both.
+// Read reads both, and what of the kernel's the host's networkd was given.
 func (p persisting) Read(ctx context.Context) (plan.Kernel, error) {
 	kernel, err := p.Kernel.Read(ctx)
 	if err != nil {
 		return plan.Kernel{}, err
+	}
+	leases := p.manager.Leases()
+	for i := range kernel.Links {
+		if given, is := leases[kernel.Links[i].Index]; is {
+			kernel.Links[i].Lease(given)
+		}
 	}
 	kernel.Persisted, err = p.host.Read()
 

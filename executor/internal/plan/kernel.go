@@ -2,6 +2,7 @@ package plan
 
 import (
 	"net/netip"
+	"slices"
 )
 
 // Kernel is what a node's kernel has, as it was read at one time, as far as it concerns this project: all links, and all
@@ -65,11 +66,20 @@ type Link struct {
 	Up bool `json:"up,omitempty"`
 	// Addresses are its IPv4 and IPv6 addresses.
 	Addresses []Address `json:"addresses,omitempty"`
-	// Leased are those of the Addresses that it has for a time only, as by DHCP.
+	// Leased are those of the Addresses that it has for a time only, or by DHCP.
 	Leased []netip.Prefix `json:"leased,omitempty"`
 	// Settings are those of Settings() that the link has, by their Path, with %s for the name in it. They are read only
 	// for links that are named as IsOurName says; nil for all others.
 	Settings map[string]string `json:"settings,omitempty"`
+}
+
+// Lease adds to a link's Leased the address, if it has it, that it was given by DHCP for good: the kernel knows nothing of that.
+func (l *Link) Lease(given netip.Addr) {
+	for _, address := range l.Addresses {
+		if address.Prefix.Addr() == given && !slices.Contains(l.Leased, address.Prefix) {
+			l.Leased = append(l.Leased, address.Prefix)
+		}
+	}
 }
 
 // Address is one address of a link.
