@@ -87,7 +87,7 @@ func (p persisting) Read(ctx context.Context) (plan.Kernel, error) {
 	leases := p.manager.Leases()
 	for i := range kernel.Links {
 		if given, is := leases[kernel.Links[i].Index]; is {
-			kernel.Links[i].Lease(given)
+			kernel.Links[i].Leased = kernel.Links[i].LeasedBeside(given)
 		}
 	}
 	kernel.Persisted, err = p.host.Read()

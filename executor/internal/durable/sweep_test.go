@@ -53,7 +53,7 @@ func TestNothingIsLeftOfWhatAKilledProcessWrote(t *testing.T) {
 		if kills == mostKills {
 			t.Fatalf("in %d kills it left %v alone, so nothing is shown", kills, seen)
 		}
-		victim := exec.Command(os.Args[0]) //nolint:gosec // the test itself
+		victim := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // the test itself
 		victim.Env = append(os.Environ(), victimEnv+"="+dir)
 		out, err := victim.StdoutPipe()
 		if err == nil {

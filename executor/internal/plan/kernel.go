@@ -73,13 +73,15 @@ type Link struct {
 	Settings map[string]string `json:"settings,omitempty"`
 }
 
-// Lease adds to a link's Leased the address, if it has it, that it was given by DHCP for good: the kernel knows nothing of that.
-func (l *Link) Lease(given netip.Addr) {
+// LeasedBeside are the link's Leased with the address, if it has it, that it was given by DHCP for good: the kernel knows nothing of that.
+func (l Link) LeasedBeside(given netip.Addr) []netip.Prefix {
+	leased := slices.Clone(l.Leased)
 	for _, address := range l.Addresses {
-		if address.Prefix.Addr() == given && !slices.Contains(l.Leased, address.Prefix) {
-			l.Leased = append(l.Leased, address.Prefix)
+		if address.Prefix.Addr() == given && !slices.Contains(leased, address.Prefix) {
+			leased = append(leased, address.Prefix)
 		}
 	}
+	return leased
 }
 
 // Address is one address of a link.
