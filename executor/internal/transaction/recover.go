@@ -99,6 +99,11 @@ func (t *Transactor) putBack(ctx context.Context, entry Entry) error {
 		for _, former := range entry.Cards {
 			left = append(left, former.Restore(kernel)...)
 		}
+		for _, change := range left {
+			if yields(change, left) {
+				_ = t.Kernel.Apply(change) // What is refused is left, and said then.
+			}
+		}
 		if pass == 0 && t.recall(ctx, entry) {
 			if err := t.awaitFormer(ctx, entry, macs); err != nil {
 				return err

@@ -293,6 +293,7 @@ func (r *run) make(ctx context.Context, left remainder) {
 			r.apply(mac, prepare)
 		}
 		r.probe(ctx, steps)
+		r.yield(steps)
 		if pass == 0 && (r.activate(ctx) || r.resumes(steps)) {
 			var err error
 			if steps, shared, err = r.await(ctx); err != nil {
