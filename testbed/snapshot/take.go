@@ -5,27 +5,28 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
-
-	"multinic.dev/testbed/node"
 )
 
 // object is one of those that `ip -j` prints, as it prints it: with -N, tables, protocols and scopes are numbers.
 type object map[string]any
 
+// Kernel is that of the node whose state is taken: a namespace, or a machine.
+type Kernel interface {
+	Name() string
+	// Output runs a program on the node as root, and returns what it prints; or an error, if it exits with another code than 0.
+	Output(ctx context.Context, name string, args ...string) ([]byte, error)
+}
+
 // Take reads the state of a node. What changes while it reads is in the snapshot or not.
-func Take(ctx context.Context, n *node.Node) (Snapshot, error) {
+func Take(ctx context.Context, n Kernel) (Snapshot, error) {
 	var s Snapshot
-	for _, part := range []func(context.Context, *node.Node) ([]line, error){links, routes, rules, neighbours, settings} {
+	for _, part := range []func(context.Context, Kernel) ([]line, error){links, routes, rules, neighbours, settings} {
 		lines, err := part(ctx, n)
 		if err != nil {
 			return Snapshot{}, fmt.Errorf("take a snapshot of %s: %w", n.Name(), err)
@@ -37,7 +38,7 @@ func Take(ctx context.Context, n *node.Node) (Snapshot, error) {
 }
 
 // links are the links and their addresses.
-func links(ctx context.Context, n *node.Node) ([]line, error) {
+func links(ctx context.Context, n Kernel) ([]line, error) {
 	objects, err := ip(ctx, n, "-d", "address", "show")
 	if err != nil {
 		return nil, err
@@ -109,7 +110,7 @@ func isOwnLinkLocal(address, mac string) bool {
 	return address == netip.AddrFrom16(own).String()
 }
 
-func routes(ctx context.Context, n *node.Node) ([]line, error) {
+func routes(ctx context.Context, n Kernel) ([]line, error) {
 	var lines []line
 	for _, family := range []string{"-4", "-6"} {
 		objects, err := ip(ctx, n, family, "-d", "route", "show", "table", "all")
@@ -157,7 +158,7 @@ func (o object) devices(keys ...string) []string {
 	return names
 }
 
-func rules(ctx context.Context, n *node.Node) ([]line, error) {
+func rules(ctx context.Context, n Kernel) ([]line, error) {
 	var lines []line
 	for _, family := range []string{"-4", "-6"} {
 		objects, err := ip(ctx, n, family, "-d", "rule", "show")
@@ -175,7 +176,7 @@ func rules(ctx context.Context, n *node.Node) ([]line, error) {
 }
 
 // neighbours are those that somebody has set, not those that were learnt.
-func neighbours(ctx context.Context, n *node.Node) ([]line, error) {
+func neighbours(ctx context.Context, n Kernel) ([]line, error) {
 	var lines []line
 	for _, family := range []string{"-4", "-6"} {
 		for _, kind := range []string{"nud", "proxy"} {
@@ -198,38 +199,24 @@ func neighbours(ctx context.Context, n *node.Node) ([]line, error) {
 	return lines, nil
 }
 
-// settings are those of each link, of all links and of those to come.
-func settings(_ context.Context, n *node.Node) ([]line, error) {
+// settings are those of each link, of all links and of those to come. What cannot be read is left out: what can only be written, what
+// is not set yet, as stable_secret, and what is of a link that has just gone.
+func settings(ctx context.Context, n Kernel) ([]line, error) {
+	const list = "cd /proc/sys/net && { grep -Hs '' ipv[46]/conf/*/* ipv[46]/neigh/*/* || [ $? -le 2 ]; }"
+	out, err := n.Output(ctx, "sh", "-c", list)
+	if err != nil {
+		return nil, fmt.Errorf("read the settings: %w", err)
+	}
 	var lines []line
-	err := n.Do(func() error {
-		files, err := filepath.Glob("/proc/sys/net/ipv[46]/*/*/*")
-		if err != nil {
-			return err
+	for text := range strings.Lines(string(out)) {
+		file, value, _ := strings.Cut(strings.TrimSpace(text), ":")
+		parts := strings.SplitN(file, "/", 4)
+		if len(parts) != 4 {
+			return nil, fmt.Errorf("read the settings: %q names none", text)
 		}
-		for _, file := range files {
-			family, rest, _ := strings.Cut(strings.TrimPrefix(file, "/proc/sys/net/"), "/")
-			kind, rest, _ := strings.Cut(rest, "/")
-			link, _, _ := strings.Cut(rest, "/")
-			if kind != "conf" && kind != "neigh" {
-				continue
-			}
-			value, err := os.ReadFile(file)
-			switch {
-			case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ENODEV):
-				continue // The link has gone.
-			case errors.Is(err, os.ErrPermission):
-				continue // It can only be written.
-			case errors.Is(err, syscall.EIO):
-				value = []byte("unset") // As stable_secret is.
-			case err != nil:
-				return fmt.Errorf("read a setting: %w", err)
-			}
-			text := fmt.Sprintf("setting net/%s/%s/%s=%s", family, kind, rest, bytes.TrimSpace(value))
-			lines = append(lines, line{links: []string{link}, text: text})
-		}
-		return nil
-	})
-	return lines, err
+		lines = append(lines, line{links: []string{parts[2]}, text: fmt.Sprintf("setting net/%s=%s", file, value)})
+	}
+	return lines, nil
 }
 
 // text is all of an object but some keys: what it is, then some keys, then the others in the order of their names.
@@ -255,11 +242,10 @@ func (o object) text(what string, first []string, except ...string) string {
 }
 
 // ip runs `ip -j -N` in a node and decodes what it prints.
-func ip(ctx context.Context, n *node.Node, args ...string) ([]object, error) {
-	cmd := n.Command(ctx, "ip", append([]string{"-j", "-N"}, args...)...)
-	out, err := cmd.Output()
+func ip(ctx context.Context, n Kernel, args ...string) ([]object, error) {
+	out, err := n.Output(ctx, "ip", append([]string{"-j", "-N"}, args...)...)
 	if err != nil {
-		return nil, fmt.Errorf("run %v: %w", cmd.Args, err)
+		return nil, fmt.Errorf("ask ip for %v: %w", args, err)
 	}
 	if len(bytes.TrimSpace(out)) == 0 {
 		return nil, nil // Some lists are printed so when they are empty.
@@ -268,7 +254,7 @@ func ip(ctx context.Context, n *node.Node, args ...string) ([]object, error) {
 	decoder := json.NewDecoder(bytes.NewReader(out))
 	decoder.UseNumber() // A large number is not to become 1.835925504e+09.
 	if err := decoder.Decode(&objects); err != nil {
-		return nil, fmt.Errorf("understand what %v printed: %w", cmd.Args, err)
+		return nil, fmt.Errorf("understand what ip says of %v: %w", args, err)
 	}
 	return objects, nil
 }
