@@ -280,8 +280,17 @@ func (f *Fleet) AwaitSession(name string) {
 
 // Result is what a node says of a MAC, such as "READY" or "REFUSED LINK_IN_USE: …"; empty while it says nothing.
 func (f *Fleet) Result(name, mac string) string {
+	return f.result(name, func(key *multinicv1.Key) bool { return key.GetMacAddress() == mac })
+}
+
+// ResultOfVLAN is Result of one VLAN of a MAC; 0 is the untagged interface.
+func (f *Fleet) ResultOfVLAN(name, mac string, vlan uint32) string {
+	return f.result(name, func(key *multinicv1.Key) bool { return key.GetMacAddress() == mac && key.GetVlanId() == vlan })
+}
+
+func (f *Fleet) result(name string, of func(key *multinicv1.Key) bool) string {
 	for _, each := range f.View(name).GetInterfaces() {
-		if each.GetKey().GetMacAddress() == mac && each.GetResult() != nil {
+		if of(each.GetKey()) && each.GetResult() != nil {
 			result := each.GetResult()
 			words := strings.TrimPrefix(result.GetState().String(), "STATE_")
 			if result.GetReason() != multinicv1.Reason_REASON_UNSPECIFIED {

@@ -151,12 +151,30 @@ func (h *host) restart() {
 	h.fleet.SQL("UPDATE multi_interface SET netplan_success = 0")
 }
 
-// begun counts how often the executor has begun to change the interface of a MAC.
-func (h *host) begun(mac string) int {
+// journal is there while a transaction is under way.
+const journal = "/var/lib/multinic/journal.json"
+
+// still has the executor stand still outside of any transaction while something looks at the host: a card that is just being tried again is
+// not what it was.
+func (h *host) still(look func()) {
 	h.Helper()
+	const stop = "kill -STOP $(pidof multinic-executor); test ! -e " + journal + " || { kill -CONT $(pidof multinic-executor); exit 1; }"
+	h.fleet.Until(func() bool { _, code := h.node.Run("sh", "-c", stop); return code == 0 }, func() string { return "the executor is always in a transaction" })
+	look()
+	h.node.MustRun("sh", "-c", "kill -CONT $(pidof multinic-executor)")
+}
+
+// said counts how often the executor has said something of the interfaces of a MAC.
+func (h *host) said(event, mac string) int {
+	h.Helper()
+
+	return said(h.node.Executor.Log(), event, mac)
+}
+
+func said(log, event, mac string) int {
 	count := 0
-	for line := range strings.Lines(h.node.Executor.Log()) {
-		if strings.Contains(line, `"apply started"`) && strings.Contains(line, mac) {
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, `"`+event+`"`) && strings.Contains(line, mac) {
 			count++
 		}
 	}
@@ -173,3 +191,9 @@ func (h *host) generator() string {
 
 	return "/usr/lib/netplan/generate"
 }
+
+// What the executor says when it begins to change an interface, and when that has ended.
+const (
+	begun    = "apply started"
+	finished = "apply finished"
+)

@@ -144,7 +144,7 @@ type event struct {
 func (h *host) happens(t *testing.T, e event, rows []fleet.Row) {
 	t.Helper()
 	m := h.listen()
-	before := []int{h.begun(mac(0)), h.begun(mac(1))}
+	before := []int{h.said(begun, mac(0)), h.said(begun, mac(1))}
 	e.by()
 	wrong := "not looked at"
 	h.fleet.Until(func() bool {
@@ -169,7 +169,7 @@ func (h *host) happens(t *testing.T, e event, rows []fleet.Row) {
 	if later := moved(m.Mark(t)); len(later) > 0 {
 		t.Errorf("later there was %s", timed(later))
 	}
-	repaired := []int{h.begun(mac(0)) - before[0], h.begun(mac(1)) - before[1]}
+	repaired := []int{h.said(begun, mac(0)) - before[0], h.said(begun, mac(1)) - before[1]}
 	if repaired[1] < e.repairs || max(repaired[0], repaired[1]) > 1 || e.quiet != "" && repaired[0] > 0 {
 		t.Errorf("the cards were repaired %v times", repaired)
 	}
