@@ -135,7 +135,7 @@ const inForeignPeace = "[Network]\nManageForeignRoutes=no\nManageForeignRoutingP
 // of an executor that was killed in the middle. What is durable changes by flushes alone, so each state that the disk is left in by one is a
 // cut, and none is forgotten. Of the states of /etc that a boot can tell from each other each is booted once, without the executor: the
 // one right after the change of what a boot reads, and for the first of them the last one before. Each NIC must be whole then, the old or
-// the new one, and an executor that is started makes it the new one.
+// the new one, and an executor that is started makes it the new one. The control is a change that is made by hand without syncs.
 //
 // So that it takes some minutes only, all of this is done on Debian 13 with changes made in the kernel, and on Debian 12, with networkd told
 // of them, it is the change of two cards. Booted are the second and the last of the states; on Debian 13 with MULTINIC_TEST_VM=all, all.
@@ -177,8 +177,12 @@ func TestAPowerCutAtAnyInstantLeavesEachNICWhole(t *testing.T) {
 		if log := s.node.Executor.Log(); !strings.Contains(log, `"rolled back"`) {
 			t.Errorf("nothing was put back:\n%s", log)
 		}
+		unsynced := after
+		unsynced[0] = []fleet.Row{plain("10.1.0.12", "")}
+		torn := p.withoutSyncs(phase{"a change without syncs", after, unsynced})
 		p.sampled = !all()
 		p.bootAll()
+		p.mustBeTorn(torn)
 	})
 }
 
@@ -338,26 +342,12 @@ func (c cut) allows(is [2][]fleet.Row) bool {
 func (p *play) boot(c cut, likely [2]bool) (isNew [2]bool) {
 	p.Helper()
 	began := time.Now()
-	machine := c.fork
-	machine.PlugIn(own, p.underlay)
-	for _, card := range p.cards {
-		machine.PlugIn(card.MAC, card.Wire())
-	}
-	machine.Boot()
-	node := p.fleet.TakeVM(machine)
-	machine.Configured(strings.Fields(machine.MustRun("sh", "-c", "cd /sys/class/net && ls -d multinic*"))...)
-	wrong, whole := "", false
-	for _, try := range [][2]bool{likely, {false, false}, {true, false}, {true, true}, {false, true}} {
-		if wrong = node.Judge(oracle.Expect{ByManager: true}, rows(c.booted(try))...); wrong == "" {
-			isNew, whole = try, true
-			break
-		}
-	}
-	if !whole {
+	node, isNew, wrong := p.bootAlone(c, likely)
+	if wrong != "" {
 		p.Errorf("cut %d, in %s: a NIC is neither the old one nor the new one; of the old ones and the new ones alike differ\n%s\na boot reads\n%s",
 			c.number, c.name, wrong, c.read)
 	}
-	if whole && isNew[0] != isNew[1] && len(c.after[1]) > 1 { // A VLAN less, or an address that is another's.
+	if wrong == "" && isNew[0] != isNew[1] && len(c.after[1]) > 1 { // A VLAN less, or an address that is another's.
 		half := slices.Concat(c.booted(isNew)[0], c.after[1][:1])
 		if node.Judge(oracle.Expect{ByManager: true}, half...) == "" {
 			p.Error("the oracle does not see that a NIC is half of each")
@@ -370,8 +360,75 @@ func (p *play) boot(c cut, likely [2]bool) (isNew [2]bool) {
 	if err := node.Executor.Kill(); err != nil {
 		p.Fatal(err)
 	}
-	machine.Kill()
+	node.Kill()
 	p.Logf("cut %d, in %s: booted after %v with the cards new: %v; the executor was done %v later", c.number, c.name, booted, isNew, time.Since(began)-booted)
 
 	return isNew
+}
+
+// bootAlone boots a state of the disk without the executor, and says which NICs are the new ones; likely it is those. If one of them is
+// neither, wrong is what differs.
+func (p *play) bootAlone(c cut, likely [2]bool) (node *fleet.Guest, isNew [2]bool, wrong string) {
+	p.Helper()
+	machine := c.fork
+	machine.PlugIn(own, p.underlay)
+	for _, card := range p.cards {
+		machine.PlugIn(card.MAC, card.Wire())
+	}
+	machine.Boot()
+	node = p.fleet.TakeVM(machine)
+	machine.Configured(strings.Fields(machine.MustRun("sh", "-c", "cd /sys/class/net && ls -d multinic*"))...)
+	for _, try := range [][2]bool{likely, {false, false}, {true, false}, {true, true}, {false, true}} {
+		if wrong = node.Judge(oracle.Expect{ByManager: true}, rows(c.booted(try))...); wrong == "" {
+			return node, try, ""
+		}
+	}
+
+	return node, isNew, wrong
+}
+
+// withoutSyncs does by hand what an executor does to persist a change of the first card, but for syncing the new files, and returns the
+// state of the disk between the old and the new one.
+func (p *play) withoutSyncs(is phase) cut {
+	p.Helper()
+	if err := p.node.Executor.Kill(); err != nil {
+		p.Fatal(err)
+	}
+	// The kernel itself writes nothing meanwhile, as it may not where somebody is quick.
+	p.node.MustRun("sh", "-ec", "sysctl -qw vm.dirty_writeback_centisecs=0 vm.dirty_expire_centisecs=360000; mount -o remount,commit=1000 /; sync")
+	p.cuts.enter(is, nil)
+	p.node.MustRun("sh", "-ec", fmt.Sprintf(`cd /etc/multinic
+mkdir multinic0.unsynced
+cd multinic0
+find . -type d -exec mkdir -p ../multinic0.unsynced/{} \;
+find . -type f -exec sh -c 'sed s/%s/%s/g "$1" >../multinic0.unsynced/$1' - {} \;
+cd ..
+ln -s multinic0.unsynced new
+mv -T new multinic0
+sync .`, is.before[0][0].Address, is.after[0][0].Address))
+	p.node.MustRun("sync")
+	p.cuts.enter(phase{}, nil)
+	p.cuts.mu.Lock()
+	first := slices.IndexFunc(p.cuts.all, func(c cut) bool { return c.name == is.name })
+	states := slices.Clone(p.cuts.all[first:])
+	p.cuts.all = p.cuts.all[:first]
+	p.cuts.mu.Unlock()
+	old, last := states[0].read, states[len(states)-1].read
+	torn := slices.IndexFunc(states, func(c cut) bool { return c.read != old && c.read != last })
+	if torn < 0 || old == last {
+		p.Fatalf("of a change without syncs %d states are seen, and none between the old and the new one, which differ in %s", len(states), differs(old, last))
+	}
+
+	return states[torn]
+}
+
+// mustBeTorn is the control: of a state that a change without syncs has left it must be found that a NIC is neither the old nor the new.
+func (p *play) mustBeTorn(c cut) {
+	p.Helper()
+	node, isNew, wrong := p.bootAlone(c, [2]bool{})
+	if wrong == "" {
+		p.Errorf("a change without syncs is not found: the cards are new: %v, and a boot reads\n%s", isNew, c.read)
+	}
+	p.Logf("after a change without syncs it is found: %s", wrong)
+	node.Kill()
 }
