@@ -120,7 +120,8 @@ func definition(b *strings.Builder, spec plan.Spec) {
 
 // dropIn is what YAML cannot say of an interface: that its address makes no route in `main`, and routes and rules as they are in
 // the kernel. Without an address there is nothing to say. A NIC without a carrier has its address all the same, as it has when
-// the executor gives it.
+// the executor gives it. Networkd need not listen for LLDP there: whenever it sets a NIC up anew it would close one raw socket and open
+// another, and for each it would wait, some ten milliseconds or more, until every processor has let go of it; for one NIC after the other.
 func dropIn(nic string, one plan.Interface) string {
 	laid := plan.LayOut(nic, one.VLAN, one.Spec)
 	if !laid.Address.Prefix.IsValid() {
@@ -128,7 +129,7 @@ func dropIn(nic string, one plan.Interface) string {
 	}
 	var b strings.Builder
 	b.WriteString(notice)
-	b.WriteString("[Network]\nConfigureWithoutCarrier=yes\n")
+	b.WriteString("[Network]\nConfigureWithoutCarrier=yes\nLLDP=no\n")
 	fmt.Fprintf(&b, "\n[Address]\nAddress=%s\nAddPrefixRoute=no\n", laid.Address.Prefix)
 	for _, route := range laid.Routes {
 		b.WriteString("\n[Route]\n")
