@@ -22,6 +22,7 @@ type Giver struct {
 	generation uint64
 	work       chan *multinicv1.WorkSet
 	reports    chan *multinicv1.NodeReport
+	activation string
 }
 
 // Start starts a giver that ends with its test.
@@ -75,15 +76,30 @@ func (g *Giver) Session(stream grpc.BidiStreamingServer[multinicv1.SessionReques
 	}
 }
 
+// patience is how long an executor may take for a WorkSet. It takes half a second, and on an emulated machine some twenty times that.
+const patience = 3 * time.Minute
+
 // Took is how long it takes from a WorkSet until all of its items are proved. What fails meanwhile is said.
 func (g *Giver) Took(tb testing.TB, items []*multinicv1.WorkItem) time.Duration {
 	tb.Helper()
 	g.generation++
 	began := time.Now()
-	g.work <- &multinicv1.WorkSet{Generation: g.generation, Items: items}
-	for report := range g.reports {
+	late := time.After(patience)
+	select {
+	case g.work <- &multinicv1.WorkSet{Generation: g.generation, Items: items}:
+	case <-late:
+		tb.Fatal("no executor takes work")
+	}
+	var last *multinicv1.NodeReport
+	for {
+		select {
+		case last = <-g.reports:
+		case <-late:
+			tb.Fatalf("it takes too long; the last report is %v", last)
+		}
+		g.activation = last.GetFacts().GetActivation()
 		proved := 0
-		for _, result := range report.GetResults() {
+		for _, result := range last.GetResults() {
 			if result.GetVerifiedGeneration() == g.generation {
 				proved++
 			}
@@ -92,9 +108,10 @@ func (g *Giver) Took(tb testing.TB, items []*multinicv1.WorkItem) time.Duration 
 			}
 		}
 		if proved == len(items) {
-			break
+			return time.Since(began)
 		}
 	}
-
-	return time.Since(began)
 }
+
+// Activation is what the executor's last report says that changes are made live by.
+func (g *Giver) Activation() string { return g.activation }

@@ -6,15 +6,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"multinic.dev/lab/giver"
+	"multinic.dev/lab/pace"
 	"multinic.dev/lab/program"
-	multinicv1 "multinic.dev/proto/multinic/v1"
 	"multinic.dev/testbed/node"
 )
 
@@ -41,36 +40,19 @@ func BenchmarkExecutor(b *testing.B) {
 		}
 	})
 
-	measure := func(items func(round int) []*multinicv1.WorkItem) time.Duration {
-		var all []time.Duration
-		for round := range rounds {
-			all = append(all, g.Took(b, items(round)))
+	rows := pace.NewRows(func(card int) string { return mac(1, card) })
+	measure := func(changed int) time.Duration {
+		var took []time.Duration
+		for range rounds {
+			took = append(took, g.Took(b, rows.Change(changed)))
 		}
-		slices.Sort(all)
 
-		return all[rounds/2]
-	}
-	rows := func(changed int) func(round int) []*multinicv1.WorkItem {
-		return func(round int) []*multinicv1.WorkItem {
-			var items []*multinicv1.WorkItem
-			for card := range 10 {
-				host := 10 + card
-				if card < changed {
-					host = 30 + 20*(round%10) + card
-				}
-				address := fmt.Sprintf("10.1.0.%d/24", host)
-				items = append(items, &multinicv1.WorkItem{
-					Key: &multinicv1.Key{MacAddress: mac(1, card)}, Revision: address, Spec: &multinicv1.InterfaceSpec{Address: address},
-				})
-			}
-
-			return items
-		}
+		return pace.Median(took)
 	}
 	for b.Loop() {
-		measure(rows(0))
-		unchanged := measure(rows(0))
-		one, ten := measure(rows(1)), measure(rows(10))
+		measure(0)
+		unchanged := measure(0)
+		one, ten := measure(1), measure(10)
 		<-time.After(rest) // What the work has left behind, such as memory to give back, is done with by then.
 		before := wakeUps(b, executor.PID())
 		<-time.After(rest)
