@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -36,10 +37,12 @@ const (
 	ByManager Activation = "manager"
 )
 
-// managerTime is how long the manager may take for what it was told, and managerInterval how often the kernel is asked. It takes some
-// tens of milliseconds, and emulated machines more.
+// managerTime is how long the manager may take until the kernel shows more of what it was told, mostTime is for all of it, and
+// managerInterval how often the kernel is asked. All of it takes some tens of milliseconds; emulated and overloaded machines take seconds.
+// What is done without the manager while it is still at work would stand there twice, and be taken away again.
 const (
 	managerTime     = 3 * time.Second
+	mostTime        = 30 * time.Second
 	managerInterval = 20 * time.Millisecond
 )
 
@@ -131,12 +134,18 @@ func (r *run) failStubs(err error) {
 func (r *run) await(ctx context.Context) (steps map[string][]step, shared []plan.Change, err error) {
 	tick := time.NewTicker(managerInterval)
 	defer tick.Stop()
-	for deadline := time.Now().Add(managerTime); ; <-tick.C {
+	var before map[string][]step
+	began := time.Now()
+	for last := began; ; <-tick.C {
 		if steps, shared, err = r.read(ctx); err != nil {
 			return nil, nil, err
 		}
+		now := time.Now()
+		if !maps.EqualFunc(steps, before, slices.Equal[[]step]) {
+			before, last = steps, now
+		}
 		isLeft := slices.ContainsFunc(r.alive, func(mac string) bool { return len(steps[mac]) > 0 })
-		if !isLeft || time.Now().After(deadline) {
+		if !isLeft || now.Sub(last) > managerTime || now.Sub(began) > mostTime {
 			return steps, shared, nil
 		}
 	}
