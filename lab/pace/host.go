@@ -44,9 +44,10 @@ type Bench struct {
 const OtherFile = "/etc/netplan/60-other.yaml"
 
 // Measure measures the executor from a WorkSet sent to the report that proves it: one changed row and ten of ten, and rows that are true
-// already, with how many netlink events of the whole host those make, and how many pages the commands touch that the executor runs for them, which
-// is none for no command. Beside it stands, on the same host in the same run, one plain `netplan apply` of one changed address, once the executor has ended. A third of a second
-// of the executor's time is the question whether the address is in use, which Netplan does not ask.
+// already, with how many netlink events of the whole host those make, and how many pages the commands touch that the executor runs for
+// them, which is none for no command. Beside it stands, on the same host in the same run, one plain `netplan apply` of one changed address,
+// once the executor has ended. A third of a second of the executor's time is the question whether the address is in use, which Netplan does
+// not ask.
 func (bench Bench) Measure(b *testing.B) {
 	b.Helper()
 	rows := NewRows(bench.MAC)
