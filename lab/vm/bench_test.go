@@ -35,9 +35,6 @@ func benchmarkHost(b *testing.B, release debian.Release, byManager bool) {
 	other := machine.PlugIn(mac(99), wire).Link()
 	machine.Write("/etc/netplan/50-cloud-init.yaml", 0o600, pace.NetplanOf("eth0", "192.0.2.5/24"))
 	machine.Write(pace.OtherFile, 0o600, pace.NetplanOf(other, "10.9.0.10/24"))
-	for card := range pace.Cards {
-		machine.PlugIn(mac(card), wire).Link()
-	}
 	machine.MustRun("netplan", "apply")
 	activation := "kernel"
 	if byManager {
@@ -46,6 +43,9 @@ func benchmarkHost(b *testing.B, release debian.Release, byManager bool) {
 		machine.MustRun("systemctl", "restart", networkd)
 	}
 	machine.Configured("eth0", other)
+	for card := range pace.Cards {
+		machine.PlugIn(mac(card), wire).Link()
+	}
 	running := machine.Spawn(program, "--identity=insecure", "--dispatcher=unix:"+socket, "--node-name="+nodeName, "--state-dir=/var/lib/multinic")
 	pace.Bench{
 		Host: machine, Giver: g, MAC: mac, Other: other, Activation: activation, Rounds: 3,
