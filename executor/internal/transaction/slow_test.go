@@ -103,6 +103,7 @@ func (s *slow) Persist(_ context.Context, configs []plan.Config, _ []string) err
 }
 
 func (*slow) Sweep() error { return nil }
+func (*slow) Tidy() error  { return nil }
 
 // forgetful is a journal that keeps nothing.
 type forgetful struct{}
