@@ -34,6 +34,9 @@ const (
 	// A newer session of the same node has replaced this one: stay away for 30 seconds or more, or two executors of
 	// one node would take turns for ever.
 	DrainReason_DRAIN_REASON_REPLACED DrainReason = 2
+	// What the caller has proved is not believed for longer: open a new session at once, with a credential read anew. Where
+	// that goes with the stream, the connection can stay.
+	DrainReason_DRAIN_REASON_RENEW DrainReason = 3
 )
 
 // Enum value maps for DrainReason.
@@ -42,11 +45,13 @@ var (
 		0: "DRAIN_REASON_UNSPECIFIED",
 		1: "DRAIN_REASON_SHUTDOWN",
 		2: "DRAIN_REASON_REPLACED",
+		3: "DRAIN_REASON_RENEW",
 	}
 	DrainReason_value = map[string]int32{
 		"DRAIN_REASON_UNSPECIFIED": 0,
 		"DRAIN_REASON_SHUTDOWN":    1,
 		"DRAIN_REASON_REPLACED":    2,
+		"DRAIN_REASON_RENEW":       3,
 	}
 )
 
@@ -370,11 +375,12 @@ const file_multinic_v1_dispatch_proto_rawDesc = "" +
 	"\tnode_name\x18\x01 \x01(\tR\bnodeName\x12)\n" +
 	"\x10executor_version\x18\x02 \x01(\tR\x0fexecutorVersion\"9\n" +
 	"\x05Drain\x120\n" +
-	"\x06reason\x18\x01 \x01(\x0e2\x18.multinic.v1.DrainReasonR\x06reason*a\n" +
+	"\x06reason\x18\x01 \x01(\x0e2\x18.multinic.v1.DrainReasonR\x06reason*y\n" +
 	"\vDrainReason\x12\x1c\n" +
 	"\x18DRAIN_REASON_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15DRAIN_REASON_SHUTDOWN\x10\x01\x12\x19\n" +
-	"\x15DRAIN_REASON_REPLACED\x10\x022[\n" +
+	"\x15DRAIN_REASON_REPLACED\x10\x02\x12\x16\n" +
+	"\x12DRAIN_REASON_RENEW\x10\x032[\n" +
 	"\x0fDispatchService\x12H\n" +
 	"\aSession\x12\x1b.multinic.v1.SessionRequest\x1a\x1c.multinic.v1.SessionResponse(\x010\x01B+Z)multinic.dev/proto/multinic/v1;multinicv1b\x06proto3"
 

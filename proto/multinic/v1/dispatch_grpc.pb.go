@@ -36,9 +36,11 @@ type DispatchServiceClient interface {
 	// has already, then further ones as things change. The dispatcher sends no WorkSet before it has read the whole
 	// table and has had the first NodeReport.
 	//
-	// Errors: INVALID_ARGUMENT when the messages are not in that order or are malformed; PERMISSION_DENIED when the
-	// caller is not the node that its Hello names; ABORTED when a newer session of the same node has replaced this
-	// one; UNAVAILABLE when the dispatcher is shutting down.
+	// Errors: INVALID_ARGUMENT when the messages are not in that order or are malformed; UNAUTHENTICATED when the caller
+	// does not prove who it is; PERMISSION_DENIED when it is no executor, or not the node that its Hello names; ABORTED when
+	// a newer session of the same node has replaced this one; RESOURCE_EXHAUSTED when a node, or all of them, have opened too
+	// many; UNAVAILABLE when the dispatcher is shutting down, cannot find out now who calls, or has a caller prove anew who
+	// it is.
 	Session(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[SessionRequest, SessionResponse], error)
 }
 
@@ -75,9 +77,11 @@ type DispatchServiceServer interface {
 	// has already, then further ones as things change. The dispatcher sends no WorkSet before it has read the whole
 	// table and has had the first NodeReport.
 	//
-	// Errors: INVALID_ARGUMENT when the messages are not in that order or are malformed; PERMISSION_DENIED when the
-	// caller is not the node that its Hello names; ABORTED when a newer session of the same node has replaced this
-	// one; UNAVAILABLE when the dispatcher is shutting down.
+	// Errors: INVALID_ARGUMENT when the messages are not in that order or are malformed; UNAUTHENTICATED when the caller
+	// does not prove who it is; PERMISSION_DENIED when it is no executor, or not the node that its Hello names; ABORTED when
+	// a newer session of the same node has replaced this one; RESOURCE_EXHAUSTED when a node, or all of them, have opened too
+	// many; UNAVAILABLE when the dispatcher is shutting down, cannot find out now who calls, or has a caller prove anew who
+	// it is.
 	Session(grpc.BidiStreamingServer[SessionRequest, SessionResponse]) error
 	mustEmbedUnimplementedDispatchServiceServer()
 }
