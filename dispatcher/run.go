@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"sync"
@@ -56,11 +57,15 @@ func run(ctx context.Context, settings *config.Config) int {
 		return complain(err, 1)
 	}
 	defer func() { _ = log.Sync() }() // A terminal cannot be synced, and says so.
-	d, err := assemble(settings, log)
+	who, err := identityOf(settings, log)
+	if err != nil {
+		return complain(err, exitBadSetting)
+	}
+	d, err := assemble(settings, who, log)
 	if err != nil {
 		return complain(err, 1)
 	}
-	grpcListener, err := identity.ListenInsecure(ctx, settings.Listen)
+	grpcListener, err := listen(ctx, settings)
 	if err != nil {
 		return complain(fmt.Errorf("--listen (LISTEN): %w", err), exitBadSetting)
 	}
@@ -99,7 +104,7 @@ func newLog() (*zap.Logger, error) {
 }
 
 // assemble makes the parts and joins them. It does no I/O.
-func assemble(settings *config.Config, log *zap.Logger) (*dispatcher, error) {
+func assemble(settings *config.Config, who identity.Identity, log *zap.Logger) (*dispatcher, error) {
 	d := &dispatcher{settings: settings, log: log, health: health.NewServer()}
 	d.table = store.New(store.Config{
 		Host: settings.DBHost, Port: settings.DBPort, User: settings.DBUser, Database: settings.DBName, Password: settings.Password,
@@ -107,7 +112,7 @@ func assemble(settings *config.Config, log *zap.Logger) (*dispatcher, error) {
 	d.reconciler = reconcile.New(d.table, reconcile.Policy{
 		HoldDown: settings.HoldDown, GuardShare: float64(settings.GuardShare), Suffixes: settings.NodeSuffixes,
 	}, log, time.Now)
-	d.sessions = session.NewServer(d.reconciler)
+	d.sessions = session.NewServer(d.reconciler, settings.MaxSessions, rand.Float64)
 	registry := prometheus.NewRegistry()
 	for _, one := range []prometheus.Collector{
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), metrics.New(d.reconciler),
@@ -118,7 +123,7 @@ func assemble(settings *config.Config, log *zap.Logger) (*dispatcher, error) {
 	}
 	services := server.Services{Dispatch: d.sessions, Fleet: fleet.NewServer(d.reconciler), Health: d.health}
 	var err error
-	if d.grpc, err = server.New(services, log, registry); err != nil {
+	if d.grpc, err = server.New(services, who, log, registry); err != nil {
 		return nil, err
 	}
 	d.http = probe.NewServer(d.reconciler, registry)

@@ -7,13 +7,12 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
-
-	"multinic.dev/dispatcher/internal/identity"
 )
 
 // Config is the settings, each checked.
@@ -23,7 +22,14 @@ type Config struct {
 	DBUser         string        `name:"db-user" env:"DB_USER" required:"" help:"Account that may SELECT multi_interface and UPDATE its netplan_success."`
 	DBName         string        `name:"db-name" env:"DB_NAME" required:"" help:"Database that has the table multi_interface."`
 	DBPasswordFile string        `name:"db-password-file" env:"DB_PASSWORD_FILE" help:"File with its password, read at each new connection. Or DB_PASSWORD."`
-	Identity       string        `name:"identity" env:"IDENTITY" required:"" help:"How callers prove who they are; insecure: not at all, for loopback alone."`
+	Identity       string        `name:"identity" env:"IDENTITY" required:"" help:"${identity}"`
+	TLSCert        string        `name:"tls-cert" env:"TLS_CERT" placeholder:"FILE" help:"The dispatcher's certificate, in PEM."`
+	TLSKey         string        `name:"tls-key" env:"TLS_KEY" placeholder:"FILE" help:"Its key, in PEM."`
+	ClientCA       string        `name:"client-ca" env:"CLIENT_CA" placeholder:"FILE" help:"CAs of the callers' certificates, in PEM, for mtls."`
+	Executors      string        `name:"executor-service-account" env:"EXECUTOR_SERVICE_ACCOUNT" placeholder:"NAMESPACE/NAME" help:"${executors}"`
+	Audience       string        `name:"audience" env:"AUDIENCE" placeholder:"multinic-dispatcher" help:"What tokens must be meant for, for kubernetes."`
+	Kubeconfig     string        `name:"kubeconfig" env:"KUBECONFIG" placeholder:"FILE" help:"${kubeconfig}"`
+	MaxSessions    int           `name:"max-sessions" env:"MAX_SESSIONS" default:"20000" help:"How many sessions there may be at once."`
 	Listen         string        `name:"listen" env:"LISTEN" default:":8443" help:"Where gRPC is served: host:port or unix:/path."`
 	HTTPListen     string        `name:"http-listen" env:"HTTP_LISTEN" default:":8080" help:"Where /metrics, /healthz and /readyz are served."`
 	PollInterval   time.Duration `name:"poll-interval" env:"POLL_INTERVAL" default:"1s" help:"Time from one look at the table to the next."`
@@ -63,14 +69,25 @@ func Parse(args []string, version string, out io.Writer, exit func(int)) (*Confi
 	parser, err := kong.New(&config,
 		kong.Name("multinic-dispatcher"),
 		kong.Description("Streams each node the interfaces that the table multi_interface gives it, and sets netplan_success once they are verified."),
-		kong.Vars{"version": "multinic-dispatcher " + version}, kong.Writers(out, out), kong.Exit(exit))
+		kong.Vars{
+			"version":    "multinic-dispatcher " + version,
+			"executors":  "The executors', for kubernetes.",
+			"kubeconfig": "How the API server is reached, for kubernetes. Not set: as a pod does.",
+			"identity": "How callers prove who they are. kubernetes: by a token, which the API server reviews. mtls: by a certificate. " +
+				"insecure: not at all, for loopback or a unix socket alone.",
+		}, kong.Writers(out, out), kong.Exit(exit))
 	if err != nil {
 		return nil, fmt.Errorf("the settings' definition: %w", err)
 	}
-	if _, err := parser.Parse(args); err != nil {
+	said, err := parser.Parse(args)
+	if err != nil {
 		return nil, fmt.Errorf("%s (each flag can also be set in the environment; see --help)", oneLine(err))
 	}
 	config.password = os.Getenv("DB_PASSWORD")
+	// KUBECONFIG is there for many programs: only who says it to this one means it.
+	if config.Identity != Kubernetes && !slices.ContainsFunc(said.Path, func(one *kong.Path) bool { return one.Flag != nil && one.Flag.Name == "kubeconfig" }) {
+		config.Kubeconfig = ""
+	}
 
 	return &config, config.check()
 }
@@ -92,16 +109,16 @@ func (c *Config) check() error {
 		return fmt.Errorf("--poll-interval (POLL_INTERVAL) is %v: write a duration of %v or more, such as 1s", c.PollInterval, minPoll)
 	case c.HoldDown < 0:
 		return fmt.Errorf("--removal-hold-down (REMOVAL_HOLD_DOWN) is %v: write a duration that is not negative, such as 60s", c.HoldDown)
-	case c.Identity != "insecure":
-		return fmt.Errorf("--identity (IDENTITY) is %q: the only one that this version has is insecure", c.Identity)
+	case c.MaxSessions < 1:
+		return fmt.Errorf("--max-sessions (MAX_SESSIONS) is %d: write 1 or more, such as 20000", c.MaxSessions)
 	}
 	for _, suffix := range c.NodeSuffixes {
 		if len(suffix) < len(".x") || suffix[0] != '.' || strings.ContainsAny(suffix, " \t") {
 			return fmt.Errorf("--node-suffixes (NODE_SUFFIXES) has %q: write suffixes that begin with a dot, such as .novalocal, with commas between", suffix)
 		}
 	}
-	if err := identity.CheckInsecure(c.Listen); err != nil {
-		return fmt.Errorf("--listen (LISTEN) is %q: %w", c.Listen, err)
+	if err := c.checkIdentity(); err != nil {
+		return err
 	}
 	if _, _, err := net.SplitHostPort(c.HTTPListen); err != nil {
 		return fmt.Errorf("--http-listen (HTTP_LISTEN) is %q: write host:port or :port", c.HTTPListen)

@@ -57,6 +57,22 @@ func TestWhatIsNotSaidHasItsDefault(t *testing.T) {
 	}
 }
 
+func TestEachIdentityHasItsSettings(t *testing.T) {
+	t.Setenv("KUBECONFIG", "/for/other/programs")
+	tls := []string{"--listen=:8443", "--tls-cert=c", "--tls-key=k"}
+	got, err := parse(t, enough(append(tls, "--identity=mtls", "--client-ca=ca")...)...)
+	if err != nil || got.TLSCert != "c" || got.TLSKey != "k" || got.ClientCA != "ca" || got.Kubeconfig != "" || got.MaxSessions != 20000 {
+		t.Errorf("mtls: %+v, error %v", got, err)
+	}
+	got, err = parse(t, enough(append(tls, "--identity=kubernetes", "--executor-service-account=ns/executor")...)...)
+	if err != nil || got.Executors != "ns/executor" || got.Audience != "multinic-dispatcher" || got.Kubeconfig != "/for/other/programs" {
+		t.Errorf("kubernetes: %+v, error %v", got, err)
+	}
+	if got, err = parse(t, enough()...); err != nil || got.Kubeconfig != "" {
+		t.Errorf("insecure: %+v, error %v", got, err)
+	}
+}
+
 func TestABadSettingIsNamedInOneLine(t *testing.T) {
 	for _, test := range []struct {
 		args []string
@@ -72,7 +88,22 @@ func TestABadSettingIsNamedInOneLine(t *testing.T) {
 		{enough("--poll-interval=5"), "--poll-interval"},
 		{enough("--poll-interval=1ms"), "--poll-interval (POLL_INTERVAL) is 1ms: write a duration of 10ms or more"},
 		{enough("--poll-interval=-1s"), "--poll-interval (POLL_INTERVAL) is -1s"},
-		{enough("--identity=kubernetes"), `--identity (IDENTITY) is "kubernetes": the only one that this version has is insecure`},
+		{enough("--identity=none"), `--identity (IDENTITY) is "none": write kubernetes, mtls or insecure`},
+		{enough("--max-sessions=0"), `--max-sessions (MAX_SESSIONS) is 0: write 1 or more`},
+		{enough("--tls-cert=c"), "--tls-cert (TLS_CERT) is set, and does not fit --identity=insecure: leave it out"},
+		{enough("--tls-key=k"), "--tls-key (TLS_KEY) is set, and does not fit --identity=insecure: leave it out"},
+		{enough("--client-ca=c"), "--client-ca (CLIENT_CA) is set, and does not fit --identity=insecure: leave it out"},
+		{enough("--audience=a"), "--audience (AUDIENCE) is set, and does not fit --identity=insecure: leave it out"},
+		{enough("--kubeconfig=k"), "--kubeconfig (KUBECONFIG) is set, and does not fit --identity=insecure: leave it out"},
+		{enough("--executor-service-account=a/b"), "--executor-service-account (EXECUTOR_SERVICE_ACCOUNT) is set, and does not fit --identity=insecure: leave it out"},
+		{enough("--identity=mtls"), "--tls-cert (TLS_CERT) is not set, and --identity=mtls needs it"},
+		{enough("--identity=mtls", "--tls-cert=c"), "--tls-key (TLS_KEY) is not set, and --identity=mtls needs it"},
+		{enough("--identity=mtls", "--tls-cert=c", "--tls-key=k"), "--client-ca (CLIENT_CA) is not set, and --identity=mtls needs it"},
+		{enough("--identity=mtls", "--tls-cert=c", "--tls-key=k", "--client-ca=c", "--audience=a"), "--audience (AUDIENCE) is set, and does not fit --identity=mtls"},
+		{enough("--identity=mtls", "--tls-cert=c", "--tls-key=k", "--client-ca=c", "--listen=8443"), `--listen (LISTEN) is "8443": write host:port, :port or unix:/path/to/socket`},
+		{enough("--identity=kubernetes", "--tls-cert=c", "--tls-key=k"), "--executor-service-account (EXECUTOR_SERVICE_ACCOUNT) is not set, and --identity=kubernetes needs it"},
+		{enough("--identity=kubernetes", "--tls-cert=c", "--tls-key=k", "--executor-service-account=a/b", "--client-ca=c"), "--client-ca (CLIENT_CA) is set, and does not fit --identity=kubernetes"},
+		{enough("--identity=kubernetes", "--tls-cert=c", "--tls-key=k", "--executor-service-account=b"), `--executor-service-account (EXECUTOR_SERVICE_ACCOUNT): "b" is no service account: write NAMESPACE/NAME`},
 		{enough("--listen=:8443"), `--listen (LISTEN) is ":8443": --identity=insecure believes every caller`},
 		{enough("--listen=192.0.2.1:8443"), `--listen (LISTEN) is "192.0.2.1:8443": --identity=insecure believes every caller`},
 		{enough("--listen=nonsense"), `--listen (LISTEN) is "nonsense": that is no address`},

@@ -1,4 +1,3 @@
-// Package identity says who may talk to the dispatcher.
 package identity
 
 import (
@@ -11,6 +10,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 )
 
 // unixPrefix begins the address of a unix socket, as gRPC has it.
@@ -39,12 +41,29 @@ func CheckInsecure(address string) error {
 		" write 127.0.0.1:8443 or unix:/path/to/socket")
 }
 
-// ListenInsecure listens on an address that CheckInsecure lets pass. Of a unix socket it takes the place of one that nobody
-// listens on any more; only this user can connect to it.
+// Insecure is the identity "insecure": each caller is believed, and nothing is encrypted.
+type Insecure struct{}
+
+var _ Identity = Insecure{}
+
+// Credentials protect nothing.
+func (Insecure) Credentials() credentials.TransportCredentials { return insecure.NewCredentials() }
+
+// Authorize believes each caller.
+func (Insecure) Authorize(context.Context, string) (Caller, error) { return Caller{}, nil }
+
+// ListenInsecure is Listen for an address that CheckInsecure lets pass.
 func ListenInsecure(ctx context.Context, address string) (net.Listener, error) {
 	if err := CheckInsecure(address); err != nil {
 		return nil, err
 	}
+
+	return Listen(ctx, address)
+}
+
+// Listen listens on an address, host:port or unix:/path. Of a unix socket it takes the place of one that nobody listens on any
+// more; only this user can connect to it.
+func Listen(ctx context.Context, address string) (net.Listener, error) {
 	path, isUnix := strings.CutPrefix(address, unixPrefix)
 	if !isUnix {
 		return (&net.ListenConfig{}).Listen(ctx, "tcp", address) //nolint:wrapcheck // it names the address and what is wrong

@@ -7,9 +7,11 @@ import (
 )
 
 // level is how loudly the end of a call is logged. That sessions end, because either side goes or another takes its place, is
-// no reason to worry.
+// no reason to worry; what is refused is logged by the gate, with the reason.
 func level(code codes.Code) logging.Level {
 	switch code {
+	case codes.Unauthenticated, codes.PermissionDenied:
+		return logging.LevelDebug // The gate says why.
 	case codes.Aborted, codes.Canceled, codes.Unavailable:
 		return logging.LevelInfo
 	default:

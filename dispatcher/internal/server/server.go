@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
 
+	"multinic.dev/dispatcher/internal/identity"
 	multinicv1 "multinic.dev/proto/multinic/v1"
 )
 
@@ -27,6 +28,9 @@ import (
 const (
 	// maxMessage is what a caller may send at once, in bytes: four times a report that is as full as it may be.
 	maxMessage = 512 << 10
+	// window is what a stream, and connectionWindow what a connection, may have sent that was not taken yet, in bytes: gRPC's least.
+	window           = 64 << 10
+	connectionWindow = 2 * window
 	// streamsAConnection is for clients that serve many: an executor needs one, an operator a few. A client waits for a place
 	// where it has as many as that.
 	streamsAConnection = 128
@@ -37,6 +41,10 @@ const (
 	pingsAllowed = 10 * time.Second
 	// handshakeTimeout bounds how long a connection may be open without being one of HTTP/2.
 	handshakeTimeout = 10 * time.Second
+	// idleTimeout is how long a connection may be without a call: an executor always has one, and operators connect again.
+	idleTimeout = time.Minute
+	// maxHeaders is what a caller may send before a message, in bytes: a token and little else.
+	maxHeaders = 16 << 10
 )
 
 // Services are what is served.
@@ -46,9 +54,9 @@ type Services struct {
 	Health   *health.Server
 }
 
-// New returns a server of the services and of server reflection. Calls are logged and counted; a panic in one of them is
-// logged, and fails it alone.
-func New(services Services, log *zap.Logger, metrics prometheus.Registerer) (*grpc.Server, error) {
+// New returns a server of the services and of server reflection, for whom the identity lets in. Calls are logged and counted; a panic
+// in one of them is logged, and fails it alone.
+func New(services Services, who identity.Identity, log *zap.Logger, metrics prometheus.Registerer) (*grpc.Server, error) {
 	counted := prom.NewServerMetrics(prom.WithServerHandlingTimeHistogram())
 	if err := metrics.Register(counted); err != nil {
 		return nil, fmt.Errorf("register the metrics of gRPC: %w", err)
@@ -62,19 +70,29 @@ func New(services Services, log *zap.Logger, metrics prometheus.Registerer) (*gr
 
 		return status.Error(codes.Internal, "an internal error; the dispatcher's log has it")
 	})
+	gate := identity.NewGate(who, log)
 	server := grpc.NewServer(
+		grpc.Creds(who.Credentials()),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxConcurrentStreams(streamsAConnection),
 		grpc.ConnectionTimeout(handshakeTimeout),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
+		grpc.MaxHeaderListSize(maxHeaders),
+		// Not what gRPC finds the network to carry, which is up to 16 MiB: nobody has that much to say.
+		grpc.StaticStreamWindowSize(window), grpc.StaticConnWindowSize(connectionWindow),
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleTimeout, Time: pingAfter, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingsAllowed, PermitWithoutStream: true}),
 		// The handlers' goroutines are waited for, so that nothing speaks to a reconciler that has stopped.
 		grpc.WaitForHandlers(true),
-		// Outermost first: what a recovered call returns is logged and counted.
-		grpc.ChainUnaryInterceptor(counted.UnaryServerInterceptor(), logging.UnaryServerInterceptor(logger(log), logged...),
-			recovery.UnaryServerInterceptor(recovered)),
-		grpc.ChainStreamInterceptor(counted.StreamServerInterceptor(), logging.StreamServerInterceptor(logger(log), logged...),
-			recovery.StreamServerInterceptor(recovered)),
+		// Outermost first: what a recovered call returns is logged and counted. What the gate refuses is counted, and logged by the gate, at
+		// a bounded rate.
+		grpc.ChainUnaryInterceptor(counted.UnaryServerInterceptor(), recovery.UnaryServerInterceptor(recovered), gate.Unary,
+			logging.UnaryServerInterceptor(logger(log), logged...), recovery.UnaryServerInterceptor(recovered)),
+		grpc.ChainStreamInterceptor(counted.StreamServerInterceptor(), recovery.StreamServerInterceptor(recovered), gate.Stream,
+			logging.StreamServerInterceptor(logger(log), logged...), recovery.StreamServerInterceptor(recovered)),
+		// What there is not is refused by the gate too: only who may call something learns that it is missing.
+		grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error {
+			return status.Error(codes.Unimplemented, "there is no such method")
+		}),
 	)
 	multinicv1.RegisterDispatchServiceServer(server, services.Dispatch)
 	multinicv1.RegisterFleetServiceServer(server, services.Fleet)

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
+	"multinic.dev/dispatcher/internal/identity"
 	"multinic.dev/dispatcher/internal/server"
 	multinicv1 "multinic.dev/proto/multinic/v1"
 )
@@ -44,7 +45,7 @@ func serve(t *testing.T) (*grpc.ClientConn, *observer.ObservedLogs, *prometheus.
 	registry := prometheus.NewRegistry()
 	made, err := server.New(server.Services{
 		Dispatch: multinicv1.UnimplementedDispatchServiceServer{}, Fleet: fragile{}, Health: health.NewServer(),
-	}, zap.New(core), registry)
+	}, identity.Insecure{}, zap.New(core), registry)
 	if err != nil {
 		t.Fatal(err)
 	}

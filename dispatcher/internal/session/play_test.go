@@ -3,6 +3,7 @@ package session_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"google.golang.org/grpc/health"
 
 	"multinic.dev/dispatcher/internal/fleet"
+	"multinic.dev/dispatcher/internal/identity"
 	"multinic.dev/dispatcher/internal/reconcile"
 	"multinic.dev/dispatcher/internal/server"
 	"multinic.dev/dispatcher/internal/session"
@@ -54,9 +56,9 @@ func prepare(t *testing.T) *dispatcher {
 	})
 	log := zaptest.NewLogger(t)
 	d.reconciler = reconcile.New(table, reconcile.Policy{HoldDown: time.Minute, GuardShare: 0.2}, log, time.Now)
-	sessions := session.NewServer(d.reconciler)
+	sessions := session.NewServer(d.reconciler, 100, rand.Float64)
 	var err error
-	d.grpc, err = server.New(server.Services{Dispatch: sessions, Fleet: fleet.NewServer(d.reconciler), Health: health.NewServer()}, log, prometheus.NewRegistry())
+	d.grpc, err = server.New(server.Services{Dispatch: sessions, Fleet: fleet.NewServer(d.reconciler), Health: health.NewServer()}, identity.Insecure{}, log, prometheus.NewRegistry())
 	must(t, err)
 	dir, err := os.MkdirTemp("", "s-") //nolint:usetesting // short: a socket's path has 107 bytes at most
 	must(t, err)

@@ -11,10 +11,12 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"golang.org/x/time/rate"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	"multinic.dev/dispatcher/internal/identity"
 	"multinic.dev/dispatcher/internal/reconcile"
 	"multinic.dev/dispatcher/internal/row"
 	"multinic.dev/dispatcher/internal/wire"
@@ -46,14 +48,19 @@ type Server struct {
 	multinicv1.UnimplementedDispatchServiceServer
 
 	reconciler Reconciler
+	limits     limits
+	chance     func() float64
 	// helpers are the goroutines that receive and send; each ends soon after its stream has.
 	helpers sync.WaitGroup
 }
 
 var _ multinicv1.DispatchServiceServer = &Server{}
 
-// NewServer returns a server. After the gRPC server that it is registered with has stopped, call Wait.
-func NewServer(reconciler Reconciler) *Server { return &Server{reconciler: reconciler} }
+// NewServer returns a server that has as many streams at once as it is told. Chance returns random numbers of [0, 1), as rand.Float64
+// does. After the gRPC server that it is registered with has stopped, call Wait.
+func NewServer(reconciler Reconciler, streams int, chance func() float64) *Server {
+	return &Server{reconciler: reconciler, limits: limits{sessions: streams, hellos: map[string]*rate.Limiter{}}, chance: chance}
+}
 
 // Wait returns when no goroutine of the server is left.
 func (s *Server) Wait() { s.helpers.Wait() }
@@ -63,9 +70,20 @@ func (s *Server) Wait() { s.helpers.Wait() }
 func (s *Server) Session(stream multinicv1.DispatchService_SessionServer) error {
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
+	caller := identity.From(ctx)
+	if err := s.limits.enter(caller.Name); err != nil {
+		return err
+	}
+	defer s.limits.leave()
 	incoming := s.receive(ctx, stream)
 	hello, err := firstMessage(ctx, incoming)
 	if err != nil {
+		return err
+	}
+	if caller.Node != "" && caller.Node != hello.GetNodeName() {
+		return identity.Denied(caller.Name, "the Hello is of the node %q, and the caller is the executor of %q", hello.GetNodeName(), caller.Node)
+	}
+	if err := s.limits.hello(hello.GetNodeName()); err != nil {
 		return err
 	}
 	session, err := s.reconciler.Open(hello.GetNodeName(), address(ctx))
@@ -76,6 +94,8 @@ func (s *Server) Session(stream multinicv1.DispatchService_SessionServer) error 
 		return status.Error(codes.Unavailable, err.Error())
 	}
 	defer s.reconciler.Close(session)
+	renew, stop := s.renewal(caller)
+	defer stop()
 
 	for {
 		select {
@@ -100,10 +120,27 @@ func (s *Server) Session(stream multinicv1.DispatchService_SessionServer) error 
 			}
 		case reason := <-session.Ended():
 			return s.drain(stream, nil, reason)
+		case <-renew:
+			return s.drain(stream, nil, multinicv1.DrainReason_DRAIN_REASON_RENEW)
 		case <-ctx.Done():
 			return status.FromContextError(ctx.Err()).Err()
 		}
 	}
+}
+
+// renewalSpread is the share of their time by which sessions end early at most, by chance: all that began after a restart of the
+// dispatcher would otherwise begin anew at once, for ever.
+const renewalSpread = 0.1
+
+// renewal is when a session must begin anew, as its caller has to prove again who it is; never, where that has no end.
+func (s *Server) renewal(caller identity.Caller) (<-chan time.Time, func() bool) {
+	if caller.Until.IsZero() {
+		return nil, func() bool { return false }
+	}
+	left := float64(time.Until(caller.Until))
+	timer := time.NewTimer(time.Duration(left * (1 - renewalSpread*s.chance())))
+
+	return timer.C, timer.Stop
 }
 
 // message is what was received, or why nothing more will be.
@@ -215,8 +252,12 @@ func (s *Server) drain(stream multinicv1.DispatchService_SessionServer, sending 
 
 // goodbye is the status with which a stream ends for a reason.
 func goodbye(reason multinicv1.DrainReason) error {
-	if reason == multinicv1.DrainReason_DRAIN_REASON_REPLACED {
+	switch reason {
+	case multinicv1.DrainReason_DRAIN_REASON_REPLACED:
 		return status.Error(codes.Aborted, "a newer session of the same node has replaced this one; stay away for 30 seconds or more")
+	case multinicv1.DrainReason_DRAIN_REASON_RENEW:
+		return status.Error(codes.Unavailable, "the session has lived out its time; open a new one")
+	case multinicv1.DrainReason_DRAIN_REASON_UNSPECIFIED, multinicv1.DrainReason_DRAIN_REASON_SHUTDOWN:
 	}
 
 	return status.Error(codes.Unavailable, reconcile.ErrDraining.Error())

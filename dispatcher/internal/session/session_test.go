@@ -33,6 +33,23 @@ func TestANodeGetsItsOwnWorkAndItsProofIsCommitted(t *testing.T) {
 	d.flagsBecome("1=1 2=0 3=0")
 }
 
+func TestAReportAboutRowsOfAnotherNodeCommitsNothing(t *testing.T) {
+	d := start(t, "1, 'a', '"+macA+"', '192.0.2.10'", "2, 'b', '"+macB+"', '192.0.2.20'")
+	a, b := d.executor("a"), d.executor("b")
+	ofA, ofB := a.work(), b.work()
+	// All that b could say of its own row, and a's own besides: once that is committed, the rest of the report was read too.
+	a.report(append(ready(ofB), ready(ofA)...)...)
+	d.flagsBecome("1=1 2=0")
+	a.report(append(ready(ofB), ready(ofA)...)...)
+	d.eventually("the reports are taken over", func(s reconcile.Stats) bool { return s.Reports == 4 })
+	if got := d.flags(); got != "1=1 2=0" {
+		t.Errorf("flags %s", got)
+	}
+	// The control: from b itself the same words are proof.
+	b.report(ready(ofB)...)
+	d.flagsBecome("1=1 2=1")
+}
+
 func TestWithoutAFirstReportThereIsNoWork(t *testing.T) {
 	d := start(t, "1, 'a', '"+macA+"', '192.0.2.10'")
 	e := d.dial()

@@ -126,7 +126,7 @@ func startStuck(t *testing.T) slow {
 	others.Go(func() { _ = r.Run(running) })
 	r.Changed(store.Change{Full: true})
 
-	server := session.NewServer(r)
+	server := session.NewServer(r, 100, func() float64 { return 0 })
 	ctx, cancel := context.WithCancel(t.Context())
 	peer := &stuck{ctx: ctx, says: make(chan *multinicv1.SessionRequest, 2), reads: make(chan *multinicv1.SessionResponse)}
 	peer.says <- &multinicv1.SessionRequest{Message: &multinicv1.SessionRequest_Hello{Hello: &multinicv1.Hello{NodeName: "a"}}}

@@ -1,0 +1,228 @@
+package identity_test
+
+import (
+	"crypto/tls"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	"multinic.dev/dispatcher/internal/identity"
+	"multinic.dev/testbed/authority"
+)
+
+// trust is a dispatcher with the identity "mtls", and the CA of its callers.
+type trust struct {
+	*dispatcher
+
+	callers *authority.CA
+	// files are the dispatcher's: cert, key and ca.
+	files *authority.Volume
+	now   map[string][]byte
+}
+
+func serveMTLS(t *testing.T) *trust {
+	t.Helper()
+	servers, callers := authority.New(t, "servers"), authority.New(t, "callers")
+	own := servers.Issue(authority.Leaf{CommonName: "dispatcher", Hosts: []string{"127.0.0.1"}})
+	m := &trust{callers: callers, files: authority.NewVolume(t, t.TempDir())}
+	m.put(map[string][]byte{"cert": own.Certificate, "key": own.Key, "ca": callers.PEM})
+	m.dispatcher = serve(t, servers, func(log *zap.Logger) (identity.Identity, error) {
+		return identity.NewMTLS(identity.MTLSFiles{Certificate: m.files.Path("cert"), Key: m.files.Path("key"), ClientCA: m.files.Path("ca")}, log)
+	})
+
+	return m
+}
+
+// put replaces some of the dispatcher's files.
+func (m *trust) put(files map[string][]byte) {
+	if m.now == nil {
+		m.now = map[string][]byte{}
+	}
+	maps.Copy(m.now, files)
+	m.files.Put(m.now)
+}
+
+// as connects with a certificate of the callers' CA.
+func (m *trust) as(name string, organisations ...string) *grpc.ClientConn {
+	m.t.Helper()
+
+	return m.with(m.callers.Issue(authority.Leaf{CommonName: name, Organisations: organisations}))
+}
+
+// with connects with a certificate.
+func (m *trust) with(pair authority.Pair) *grpc.ClientConn {
+	m.t.Helper()
+
+	return m.dial(credentials.NewTLS(m.trusting(pair)))
+}
+
+const (
+	anExecutor = "multinic:executors"
+	anOperator = "multinic:operators"
+)
+
+func TestACertificateSaysWhatItsHolderMayCall(t *testing.T) {
+	m := serveMTLS(t)
+	executor, operator := m.as("node-a", anExecutor), m.as("alice", anOperator)
+	allowed(t, "an executor's session", openSession(t, executor, "node-a"))
+	allowed(t, "an executor asks for health", check(t, executor))
+	allowed(t, "an operator's question", listNodes(t, operator))
+	allowed(t, "an operator's reflection", reflects(t, operator))
+	allowed(t, "an operator asks for health", check(t, operator))
+	if err := missing(t, operator); status.Code(err) != codes.Unimplemented {
+		t.Errorf("an operator calls what is missing: %v", err)
+	}
+	if reasons := m.why(); len(reasons) != 0 {
+		t.Errorf("refused: %q", reasons)
+	}
+
+	refused(t, "an executor's question", listNodes(t, executor), codes.PermissionDenied)
+	refused(t, "an executor's reflection", reflects(t, executor), codes.PermissionDenied)
+	refused(t, "an executor calls what is missing", missing(t, executor), codes.PermissionDenied)
+	refused(t, "an operator's session", openSession(t, operator, "alice"), codes.PermissionDenied)
+	refused(t, "an operator calls a service that is missing", stranger(t, operator), codes.PermissionDenied)
+	refused(t, "another node's Hello", openSession(t, executor, "node-b"), codes.PermissionDenied)
+	refused(t, "the node's Hello in other letters", openSession(t, executor, "Node-A"), codes.PermissionDenied)
+	for _, want := range []string{
+		"executors may not call /multinic.v1.FleetService/ListNodes", "operators may not call /multinic.v1.DispatchService/Session",
+		`the Hello is of the node "node-b", and the caller is the executor of "node-a"`,
+	} {
+		if reasons := m.why(); !slices.Contains(reasons, want) {
+			t.Errorf("the log has %q, and not %q", reasons, want)
+		}
+	}
+}
+
+func TestACertificateThatSaysSomethingElseIsRefused(t *testing.T) {
+	m := serveMTLS(t)
+	for _, one := range []struct {
+		what          string
+		name          string
+		organisations []string
+	}{
+		{"no organisation", "node-a", nil},
+		{"another organisation", "node-a", []string{"system:masters"}},
+		{"both organisations", "node-a", []string{anExecutor, anOperator}},
+		{"one more organisation", "node-a", []string{anExecutor, "other"}},
+		{"the organisation in other letters", "node-a", []string{"Multinic:Executors"}},
+		{"no name", "", []string{anExecutor}},
+	} {
+		connection := m.as(one.name, one.organisations...)
+		refused(t, one.what+": a session", openSession(t, connection, "node-a"), codes.PermissionDenied)
+		refused(t, one.what+": a question", listNodes(t, connection), codes.PermissionDenied)
+		refused(t, one.what+": health", check(t, connection), codes.PermissionDenied)
+	}
+	allowed(t, "a right one", openSession(t, m.as("node-a", anExecutor), "node-a"))
+}
+
+func TestWithoutACertificateOfTheCAThereIsNoConnection(t *testing.T) {
+	m := serveMTLS(t)
+	right := m.callers.Issue(authority.Leaf{CommonName: "node-a", Organisations: []string{anExecutor}})
+	old := m.trusting(right)
+	old.MinVersion, old.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
+	distrusting := m.trusting(right)
+	distrusting.RootCAs = nil
+	for _, one := range []struct {
+		what       string
+		protection credentials.TransportCredentials
+	}{
+		{"plain text", insecure.NewCredentials()},
+		{"no certificate", credentials.NewTLS(m.trusting())},
+		{"another CA of the same name", credentials.NewTLS(m.trusting(authority.New(t, "callers").Issue(authority.Leaf{CommonName: "node-a", Organisations: []string{anExecutor}})))},
+		{"the dispatcher's CA", credentials.NewTLS(m.trusting(m.servers.Issue(authority.Leaf{CommonName: "node-a", Organisations: []string{anExecutor}})))},
+		{"a time that is over", credentials.NewTLS(m.trusting(m.callers.Issue(authority.Leaf{CommonName: "node-a", Organisations: []string{anExecutor}, NotAfter: time.Now().Add(-time.Minute)})))},
+		{"a server's certificate", credentials.NewTLS(m.trusting(m.callers.Issue(authority.Leaf{CommonName: "node-a", Organisations: []string{anExecutor}, Hosts: []string{"a"}})))},
+		{"TLS 1.2", credentials.NewTLS(old)},
+		{"no trust in the dispatcher", credentials.NewTLS(distrusting)},
+	} {
+		cut(t, one.what, openSession(t, m.dial(one.protection), "node-a"))
+	}
+	old.MaxVersion = tls.VersionTLS13
+	for _, config := range []*tls.Config{m.trusting(right), old} {
+		allowed(t, "a right one", openSession(t, m.dial(credentials.NewTLS(config)), "node-a"))
+	}
+}
+
+func TestFilesAreReadAnewWhenTheyHaveChanged(t *testing.T) {
+	m := serveMTLS(t)
+	before := m.as("node-a", anExecutor)
+	allowed(t, "before", openSession(t, before, "node-a"))
+
+	// A certificate without its key: what was there before stands, and is said once.
+	servers := authority.New(t, "new servers")
+	own := servers.Issue(authority.Leaf{CommonName: "dispatcher", Hosts: []string{"127.0.0.1"}})
+	m.put(map[string][]byte{"cert": own.Certificate})
+	for range 3 {
+		allowed(t, "half of the files", openSession(t, m.as("node-a", anExecutor), "node-a"))
+	}
+	if said := m.logs.FilterMessageSnippet("what they said before stands").Len(); said != 1 {
+		t.Errorf("it was said %d times that a file is wrong", said)
+	}
+
+	m.put(map[string][]byte{"key": own.Key})
+	cut(t, "who knows the old CA alone", openSession(t, m.as("node-a", anExecutor), "node-a"))
+	m.servers = servers
+	allowed(t, "who knows the new CA", openSession(t, m.as("node-a", anExecutor), "node-a"))
+	allowed(t, "on the old connection", openSession(t, before, "node-a"))
+
+	// The callers' CA changes: for those that come, and for those that are there.
+	old := m.as("node-a", anExecutor)
+	allowed(t, "the old CA", openSession(t, old, "node-a"))
+	m.callers = authority.New(t, "new callers")
+	m.put(map[string][]byte{"ca": m.callers.PEM})
+	refused(t, "a certificate of the old CA, on its connection", openSession(t, old, "node-a"), codes.Unauthenticated)
+	allowed(t, "the new CA", openSession(t, m.as("node-a", anExecutor), "node-a"))
+
+	m.put(map[string][]byte{"ca": nil})
+	allowed(t, "no CA: what was there before", openSession(t, m.as("node-a", anExecutor), "node-a"))
+}
+
+func TestASessionEndsInGoodOrderWithItsCertificate(t *testing.T) {
+	m := serveMTLS(t)
+	// Certificates have whole seconds.
+	connection := m.with(m.callers.Issue(authority.Leaf{CommonName: "node-a", Organisations: []string{anExecutor}, NotAfter: time.Now().Add(3 * time.Second)}))
+	stream, err := startSession(t, connection, "node-a")
+	must(t, err)
+	response, err := stream.Recv()
+	if err != nil || response.GetDrain().GetReason().String() != "DRAIN_REASON_RENEW" {
+		t.Errorf("got %v, error %v", response, err)
+	}
+	if _, err := stream.Recv(); status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "open a new one") {
+		t.Errorf("it ended with %v", err)
+	}
+	refused(t, "a certificate whose time is over", openSession(t, connection, "node-a"), codes.Unauthenticated)
+}
+
+func TestWrongFilesAreNamedAtTheStart(t *testing.T) {
+	ca := authority.New(t, "ca")
+	pair := ca.Issue(authority.Leaf{CommonName: "dispatcher", Hosts: []string{"127.0.0.1"}})
+	other := ca.Issue(authority.Leaf{CommonName: "dispatcher", Hosts: []string{"127.0.0.1"}})
+	right := identity.MTLSFiles{Certificate: write(t, pair.Certificate), Key: write(t, pair.Key), ClientCA: write(t, ca.PEM)}
+	if _, err := identity.NewMTLS(right, zap.NewNop()); err != nil {
+		t.Errorf("right files: %v", err)
+	}
+	for _, one := range []struct {
+		change func(*identity.MTLSFiles)
+		want   string
+	}{
+		{func(f *identity.MTLSFiles) { f.Certificate = "/nonexistent" }, "--tls-cert and --tls-key: open /nonexistent: no such file or directory"},
+		{func(f *identity.MTLSFiles) { f.Key = write(t, other.Key) }, "private key does not match public key"},
+		{func(f *identity.MTLSFiles) { f.ClientCA = write(t, []byte("nothing")) }, "it has no certificate in PEM"},
+		{func(f *identity.MTLSFiles) { f.ClientCA = "/nonexistent" }, "--client-ca: open /nonexistent"},
+	} {
+		files := right
+		one.change(&files)
+		if _, err := identity.NewMTLS(files, zap.NewNop()); err == nil || !strings.Contains(err.Error(), one.want) {
+			t.Errorf("got %v, want %s", err, one.want)
+		}
+	}
+}
