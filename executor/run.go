@@ -20,6 +20,7 @@ import (
 
 	"multinic.dev/executor/internal/arp"
 	"multinic.dev/executor/internal/config"
+	"multinic.dev/executor/internal/credential"
 	"multinic.dev/executor/internal/guard"
 	"multinic.dev/executor/internal/host"
 	"multinic.dev/executor/internal/latest"
@@ -77,7 +78,11 @@ func run(ctx context.Context, settings *config.Config) int {
 	if err != nil {
 		return complain(errors.Join(err, closeListener(listener)), exitBadSetting)
 	}
-	e, err := assemble(settings, log, interfaces, kernel, using, identity)
+	who, err := credentialOf(settings, log)
+	if err != nil {
+		return complain(errors.Join(err, closeListener(listener)), exitBadSetting)
+	}
+	e, err := assemble(settings, log, interfaces, kernel, using, who, identity)
 	if err != nil {
 		return complain(errors.Join(err, closeListener(listener)), 1)
 	}
@@ -90,6 +95,18 @@ func run(ctx context.Context, settings *config.Config) int {
 	log.Info("stopped")
 
 	return 0
+}
+
+// credentialOf is how this executor shows who it is. Errors are one line, and name the setting.
+func credentialOf(settings *config.Config, log *zap.Logger) (*credential.Credential, error) {
+	switch settings.Identity {
+	case config.MTLS:
+		return credential.Certificate(settings.TLSCA, settings.TLSCert, settings.TLSKey, log)
+	case config.Kubernetes:
+		return credential.Token(settings.TLSCA, settings.TokenFile, log)
+	default:
+		return credential.Insecure(), nil
+	}
 }
 
 // newLog makes the log: JSON lines on stderr, each with the node's name.
@@ -136,7 +153,8 @@ func address(listener net.Listener) string {
 
 // assemble makes the parts and joins them. It does no I/O.
 func assemble(
-	settings *config.Config, log *zap.Logger, interfaces *record.Record, kernel *link.Kernel, using backend, identity host.Identity,
+	settings *config.Config, log *zap.Logger, interfaces *record.Record, kernel *link.Kernel, using backend, who *credential.Credential,
+	identity host.Identity,
 ) (*executor, error) {
 	registry := prometheus.NewRegistry()
 	// Not those of package collectors: it reaches database/sql, which nothing on a node may.
@@ -170,7 +188,9 @@ func assemble(
 		Sets: sets, Reports: reports, Meter: meter, Log: log, Chance: rand.Float64,
 	})
 	e.session = session.New(session.Config{
-		Dial:  func() (*grpc.ClientConn, error) { return session.Dial(settings.Dispatcher) },
+		Dial:           func() (*grpc.ClientConn, error) { return session.Dial(settings.Dispatcher, who.Options()...) },
+		KeepConnection: who.OfStreams(),
+
 		Hello: &multinicv1.Hello{NodeName: settings.NodeName, ExecutorVersion: version},
 		Facts: &multinicv1.NodeFacts{ExecutorVersion: version, KernelRelease: release, Backend: using.name, Mode: settings.Mode},
 		Sets:  sets, Reports: reports, Meter: meter, Log: log, Chance: rand.Float64,

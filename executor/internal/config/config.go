@@ -19,6 +19,10 @@ import (
 type Config struct {
 	Dispatcher string `name:"dispatcher" env:"DISPATCHER" placeholder:"ADDRESS" help:"Where the dispatcher serves gRPC: host:port or unix:/path. Required."`
 	Identity   string `name:"identity" env:"IDENTITY" placeholder:"KIND" help:"${identity}"`
+	TLSCA      string `name:"tls-ca" env:"TLS_CA" placeholder:"FILE" help:"CAs of the dispatcher's certificate, in PEM, for kubernetes and mtls."`
+	TLSCert    string `name:"tls-cert" env:"TLS_CERT" placeholder:"FILE" help:"This executor's certificate, in PEM, for mtls."`
+	TLSKey     string `name:"tls-key" env:"TLS_KEY" placeholder:"FILE" help:"Its key, in PEM, for mtls."`
+	TokenFile  string `name:"token-file" env:"TOKEN_FILE" placeholder:"FILE" help:"This pod's token for the dispatcher, for kubernetes. Read for each session."`
 	NodeName   string `name:"node-name" env:"NODE_NAME" placeholder:"NAME" help:"The node's name as attached_node_name has it. Not set: the host's."`
 	Backend    string `name:"backend" env:"BACKEND" default:"auto" help:"${backend}"`
 	HostRoot   string `name:"host-root" env:"HOST_ROOT" default:"/" help:"Where the host's root directory is."`
@@ -93,7 +97,8 @@ func Parse(args []string, version string, out io.Writer, exit func(int), hostnam
 			"takedhcp": "Also take NICs that have nothing but what the host's DHCP for all of their kind has given them, such as a cloud image's en*.",
 			"confirm":  "How long the dispatcher may take to be reached anew after a change.",
 			"nodeip":   "The node's own address, which is guarded above all. Not set: those of its default route's links.",
-			"identity": "How this executor proves who it is. insecure: not at all, and in plain text, over loopback or a unix socket only. Required.",
+			"identity": "How this executor proves who it is. kubernetes: by its pod's token. mtls: by a certificate. insecure: not at all, " +
+				"and in plain text, over loopback or a unix socket only. Required.",
 			"backend": "What keeps the configuration. netplan: the host's Netplan. netlink: a state file of the executor's own, for hosts without a " +
 				"network manager; all is made anew when the executor starts. auto: Netplan, and nothing else.",
 		}, kong.Writers(out, out), kong.Exit(exit))
@@ -150,15 +155,10 @@ func (c *Config) check() error {
 	if err := c.checkOwn(); err != nil {
 		return err
 	}
-	switch {
-	case c.Identity == "":
-		return errors.New("--identity (IDENTITY) is not set: write insecure, the only one that this version has")
-	case c.Identity != "insecure":
-		return fmt.Errorf("--identity (IDENTITY) is %q: write insecure, the only one that this version has", c.Identity)
-	case !nearby(c.Dispatcher):
-		return fmt.Errorf("--dispatcher (DISPATCHER) is %q, and --identity=insecure sends plain text: "+
-			"write a loopback address, such as 127.0.0.1:8443, or unix:/path", c.Dispatcher)
-	case len(c.NodeName) > maxNodeName || !utf8.ValidString(c.NodeName):
+	if err := c.checkIdentity(); err != nil {
+		return err
+	}
+	if len(c.NodeName) > maxNodeName || !utf8.ValidString(c.NodeName) {
 		return fmt.Errorf("--node-name (NODE_NAME) is %q: write a name of at most %d bytes of UTF-8", c.NodeName, maxNodeName)
 	}
 	if c.HTTPListen != NoHTTP {

@@ -19,7 +19,8 @@ func least(further ...string) []string {
 // parse reads the settings in an environment that has nothing but what is given.
 func parse(t *testing.T, environment map[string]string, args ...string) (*config.Config, error) {
 	t.Helper()
-	for _, name := range []string{"DISPATCHER", "IDENTITY", "NODE_NAME", "BACKEND", "HOST_ROOT", "STATE_DIR", "HTTP_LISTEN", "MODE", "NODE_IP", "CONFIRM_TIMEOUT", "ACTIVATION", "TAKE_DHCP"} {
+	for _, name := range []string{"DISPATCHER", "IDENTITY", "NODE_NAME", "BACKEND", "HOST_ROOT", "STATE_DIR", "HTTP_LISTEN", "MODE", "NODE_IP", "CONFIRM_TIMEOUT", "ACTIVATION", "TAKE_DHCP",
+		"TLS_CA", "TLS_CERT", "TLS_KEY", "TOKEN_FILE"} {
 		value, found := environment[name]
 		t.Setenv(name, value) // So that it is put back afterwards, also where it is taken away now.
 		if !found {
@@ -62,6 +63,17 @@ func TestEachSettingIsReadFromTheEnvironment(t *testing.T) {
 	}
 }
 
+func TestEachIdentityHasItsSettings(t *testing.T) {
+	got, err := parse(t, map[string]string{"TLS_CA": "ca", "TLS_CERT": "c", "TLS_KEY": "k"}, "--dispatcher=dispatcher:8443", "--identity=mtls")
+	if err != nil || got.TLSCA != "ca" || got.TLSCert != "c" || got.TLSKey != "k" {
+		t.Errorf("mtls: %+v, %v", got, err)
+	}
+	got, err = parse(t, map[string]string{"TLS_CA": "ca", "TOKEN_FILE": "t"}, "--dispatcher=dispatcher:8443", "--identity=kubernetes")
+	if err != nil || got.TLSCA != "ca" || got.TokenFile != "t" {
+		t.Errorf("kubernetes: %+v, %v", got, err)
+	}
+}
+
 func TestABadSettingIsNamedWithItsValueAndTheRemedy(t *testing.T) {
 	long := strings.Repeat("n", 513)
 	for _, test := range []struct {
@@ -75,8 +87,20 @@ func TestABadSettingIsNamedWithItsValueAndTheRemedy(t *testing.T) {
 		{"no path", least("--dispatcher=unix:sock"), `--dispatcher (DISPATCHER) is "unix:sock", which lacks an absolute path: write host:port, such as 127.0.0.1:8443, or unix:/path`},
 		{"plain text to elsewhere", least("--dispatcher=192.0.2.1:8443"), `--dispatcher (DISPATCHER) is "192.0.2.1:8443", and --identity=insecure sends plain text: write a loopback address, such as 127.0.0.1:8443, or unix:/path`},
 		{"plain text to a name", least("--dispatcher=dispatcher:8443"), `--dispatcher (DISPATCHER) is "dispatcher:8443", and --identity=insecure sends plain text: write a loopback address, such as 127.0.0.1:8443, or unix:/path`},
-		{"no identity", []string{"--dispatcher=localhost:1"}, "--identity (IDENTITY) is not set: write insecure, the only one that this version has"},
-		{"an identity to come", least("--identity=mtls"), `--identity (IDENTITY) is "mtls": write insecure, the only one that this version has`},
+		{"no identity", []string{"--dispatcher=localhost:1"}, "--identity (IDENTITY) is not set: write kubernetes, mtls or insecure"},
+		{"an unknown identity", least("--identity=none"), `--identity (IDENTITY) is "none": write kubernetes, mtls or insecure`},
+		{"a CA for nothing", least("--tls-ca=f"), "--tls-ca (TLS_CA) is set, and does not fit --identity=insecure: leave it out"},
+		{"a certificate for nothing", least("--tls-cert=f"), "--tls-cert (TLS_CERT) is set, and does not fit --identity=insecure: leave it out"},
+		{"a key for nothing", least("--tls-key=f"), "--tls-key (TLS_KEY) is set, and does not fit --identity=insecure: leave it out"},
+		{"a token for nothing", least("--token-file=f"), "--token-file (TOKEN_FILE) is set, and does not fit --identity=insecure: leave it out"},
+		{"no CA", least("--identity=mtls"), "--tls-ca (TLS_CA) is not set, and --identity=mtls needs it: write a file"},
+		{"no certificate", least("--identity=mtls", "--tls-ca=f"), "--tls-cert (TLS_CERT) is not set, and --identity=mtls needs it: write a file"},
+		{"no key", least("--identity=mtls", "--tls-ca=f", "--tls-cert=f"), "--tls-key (TLS_KEY) is not set, and --identity=mtls needs it: write a file"},
+		{"a token beside a certificate", least("--identity=mtls", "--tls-ca=f", "--tls-cert=f", "--tls-key=f", "--token-file=f"),
+			"--token-file (TOKEN_FILE) is set, and does not fit --identity=mtls: leave it out"},
+		{"no token", least("--identity=kubernetes", "--tls-ca=f"), "--token-file (TOKEN_FILE) is not set, and --identity=kubernetes needs it: write a file"},
+		{"a certificate beside a token", least("--identity=kubernetes", "--tls-ca=f", "--token-file=f", "--tls-cert=f"),
+			"--tls-cert (TLS_CERT) is set, and does not fit --identity=kubernetes: leave it out"},
 		{"an unknown backend", least("--backend=ifupdown"), `--backend (BACKEND) is "ifupdown": write auto, netplan or netlink`},
 		{"a root that is nowhere", least("--host-root=host"), `--host-root (HOST_ROOT) is "host": write an absolute path, such as / or /host`},
 		{"a long name", least("--node-name=" + long), `--node-name (NODE_NAME) is "` + long + `": write a name of at most 512 bytes of UTF-8`},

@@ -5,7 +5,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 )
 
@@ -21,10 +20,10 @@ const (
 	maxMessage = 1 << 20
 )
 
-// Dial returns a connection to an address, host:port or unix:/path, in plain text. It connects when it is first used.
+// Dial returns a connection to an address, host:port or unix:/path. Further options say how it is protected; it connects when it is
+// first used.
 func Dial(address string, further ...grpc.DialOption) (*grpc.ClientConn, error) {
 	options := []grpc.DialOption{
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithNoProxy(),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: pingTimeout, PermitWithoutStream: true}),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: connectTimeout}),

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/test/bufconn"
 
@@ -62,6 +63,8 @@ type bench struct {
 	meter      *meter
 	listener   *bufconn.Listener
 	stop       context.CancelFunc
+	// dials counts the connections that were asked for.
+	dials atomic.Int32
 	// refuse makes each new connection fail; mute also makes all that the client sends vanish on the way.
 	refuse, mute atomic.Bool
 }
@@ -111,6 +114,12 @@ func (m *meter) read() (bool, int) {
 // goroutines must be gone, or the bubble says that they are deadlocked.
 func play(t *testing.T, chance float64, test func(*bench)) {
 	t.Helper()
+	playKeeping(t, false, chance, test)
+}
+
+// playKeeping is play with a client that keeps its connection, or not, when a session is renewed.
+func playKeeping(t *testing.T, keep bool, chance float64, test func(*bench)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		core, logs := observer.New(zapcore.InfoLevel)
 		b := &bench{
@@ -126,8 +135,11 @@ func play(t *testing.T, chance float64, test func(*bench)) {
 			}
 		})
 		b.client = session.New(session.Config{
+			KeepConnection: keep,
 			Dial: func() (*grpc.ClientConn, error) {
-				return session.Dial("passthrough:bench", grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+				b.dials.Add(1)
+
+				return session.Dial("passthrough:bench", grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 					if b.refuse.Load() || b.mute.Load() {
 						return nil, errors.New("connection refused")
 					}

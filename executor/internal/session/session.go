@@ -28,6 +28,9 @@ type Config struct {
 	// Dial makes a connection; see the function of that name. It is asked anew for each attempt, so that what gRPC remembers of
 	// earlier failures, and waits for without saying so, never adds to the waits of this package.
 	Dial func() (*grpc.ClientConn, error)
+	// KeepConnection says that each stream shows anew who this executor is: a session that is only to be renewed has the connection
+	// of the one before.
+	KeepConnection bool
 	// Hello opens each session.
 	Hello *multinicv1.Hello
 	// Facts are part of each report.
@@ -72,18 +75,33 @@ func (c *Client) setReady(why error) {
 // Run opens sessions, one after another, until ctx ends. Nothing that it started is left when it returns.
 func (c *Client) Run(ctx context.Context) {
 	waits := newWaits(c.Chance)
+	var before *stream
 	for number := uint64(1); ctx.Err() == nil; number++ {
-		if number > 1 {
+		if before != nil && !before.renews() {
 			c.Meter.Reconnecting()
 		}
 		s := &stream{Client: c, number: number}
+		if before != nil {
+			s.connection, s.renewed = before.connection, before.renews()
+		}
 		err := s.run(ctx)
+		before = s
 		c.Meter.Connected(false)
 		if ctx.Err() != nil {
 			c.setReady(errors.New("the executor is stopping"))
+			s.close()
 
 			return
 		}
+		if s.renews() {
+			c.Log.Info("session is renewed: what proves who this executor is was not to be believed for longer")
+			if !c.KeepConnection {
+				s.close()
+			}
+
+			continue
+		}
+		s.close()
 		c.setReady(err)
 		wait := waits.next(s)
 		c.Log.Warn("session ended", zap.Error(err), zap.Duration("retry_in", wait))

@@ -25,6 +25,27 @@ type stream struct {
 	// the node has taken the place of this one. Both are the receiver's while it runs.
 	received uint64
 	replaced bool
+	// renew is the receiver's too: the dispatcher wants to have a new session in the place of this one.
+	renew bool
+	// renewed says that this session is in the place of one that was to be renewed.
+	renewed bool
+	// connection is that of the session before, if it can be used again, and later this one's; nil: there is none.
+	connection *grpc.ClientConn
+}
+
+// renews says, once the session has ended, that a new one is to begin at once. One that brought no work is none to go on with: it
+// ends like any other, or the two sides could keep each other busy.
+func (s *stream) renews() bool { return s.renew && s.received != 0 }
+
+// close ends the connection.
+func (s *stream) close() {
+	if s.connection == nil {
+		return
+	}
+	if err := s.connection.Close(); err != nil {
+		s.Log.Warn("the connection to the dispatcher was not closed in good order", zap.Error(err))
+	}
+	s.connection = nil
 }
 
 // messages is the stream as gRPC has it.
@@ -35,19 +56,21 @@ func (s *stream) run(ctx context.Context) (err error) {
 	if err := s.awaitReport(ctx); err != nil {
 		return err
 	}
-	connection, err := s.Dial()
-	if err != nil {
-		return fmt.Errorf("connect to the dispatcher: %w", err)
+	if s.connection == nil {
+		if s.connection, err = s.Dial(); err != nil {
+			return fmt.Errorf("connect to the dispatcher: %w", err)
+		}
 	}
-	defer func() { err = errors.Join(err, connection.Close()) }()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	messages, err := multinicv1.NewDispatchServiceClient(connection).Session(ctx)
+	messages, err := multinicv1.NewDispatchServiceClient(s.connection).Session(ctx)
 	if err != nil {
-		return fmt.Errorf("open a session with the dispatcher: %w", err)
+		return s.explain(fmt.Errorf("open a session: %w", err))
 	}
 	s.Log.Info("session opened")
-	s.setReady(errors.New("in session, and the dispatcher has not said yet what this node should have"))
+	if !s.renewed {
+		s.setReady(errors.New("in session, and the dispatcher has not said yet what this node should have"))
+	}
 	s.Meter.Connected(true)
 
 	var receiver sync.WaitGroup
@@ -109,10 +132,14 @@ func (s *stream) receive(messages messages) error {
 		case *multinicv1.SessionResponse_WorkSet:
 			s.take(message.WorkSet)
 		case *multinicv1.SessionResponse_Drain:
-			if message.Drain.GetReason() == multinicv1.DrainReason_DRAIN_REASON_REPLACED {
+			switch message.Drain.GetReason() {
+			case multinicv1.DrainReason_DRAIN_REASON_REPLACED:
 				return s.explain(status.Error(codes.Aborted, "the dispatcher says so"))
+			case multinicv1.DrainReason_DRAIN_REASON_RENEW:
+				s.renew = true // When this one has ended: before, the new one would take its place by force.
+			default:
+				s.Log.Info("the dispatcher is shutting down")
 			}
-			s.Log.Info("the dispatcher is shutting down")
 		default:
 			// Of a newer dispatcher; the protocol says to pass over it.
 		}
@@ -128,6 +155,10 @@ func (s *stream) explain(err error) error {
 		s.replaced = true
 
 		return fmt.Errorf("another session of this node has replaced this one; look for a second executor with the same --node-name: %w", err)
+	case status.Code(err) == codes.Unauthenticated:
+		return fmt.Errorf("the dispatcher does not believe that this executor is who it says; its log says why: %w", err)
+	case status.Code(err) == codes.PermissionDenied:
+		return fmt.Errorf("the dispatcher does not let this executor speak for its node; its log says why: %w", err)
 	default:
 		return fmt.Errorf("the session with the dispatcher broke: %w", err)
 	}
