@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
 	"multinic.dev/lab/program"
@@ -59,6 +60,8 @@ type Settings struct {
 	Dir string
 	// Prepare is run against the database before anything else; the table is there by then.
 	Prepare string
+	// Operator is how the test, as an operator, is protected and known. Nil: not at all.
+	Operator credentials.TransportCredentials
 }
 
 // New makes a fleet with a database and nothing else yet. It ends with the test, which fails if a program did not end in good
@@ -81,7 +84,10 @@ func New(t node.TB, settings Settings) *Fleet {
 	if settings.Prepare != "" {
 		f.SQL(settings.Prepare)
 	}
-	connection, err := grpc.NewClient("unix:"+f.Socket(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if settings.Operator == nil {
+		settings.Operator = insecure.NewCredentials()
+	}
+	connection, err := grpc.NewClient("unix:"+f.Socket(), grpc.WithTransportCredentials(settings.Operator))
 	f.must(err)
 	f.connection, f.API = connection, multinicv1.NewFleetServiceClient(connection)
 	t.Cleanup(f.end)

@@ -20,6 +20,9 @@ var databases = []string{
 // kernels are the modules through which Go programs configure links.
 var kernels = []string{"github.com/jsimonetti/rtnetlink", "github.com/mdlayher", "github.com/vishvananda"}
 
+// kubernetes are the modules through which Go programs talk to Kubernetes.
+var kubernetes = []string{"k8s.io", "sigs.k8s.io"}
+
 // TestModulesAreApart holds the lines between the modules, by everything that they reach.
 func TestModulesAreApart(t *testing.T) {
 	for _, rule := range []struct {
@@ -30,6 +33,7 @@ func TestModulesAreApart(t *testing.T) {
 		forbidden []string
 	}{
 		{module: "executor", says: "no node holds a way to the database", tests: true, graph: true, forbidden: databases},
+		{module: "executor", says: "no node speaks to Kubernetes", tests: true, graph: true, forbidden: kubernetes},
 		{module: "executor", says: "tiers meet in proto alone", tests: true, graph: true, forbidden: []string{"multinic.dev/dispatcher", "multinic.dev/lab"}},
 		{module: "dispatcher", says: "tiers meet in proto alone", tests: true, graph: true, forbidden: []string{"multinic.dev/executor", "multinic.dev/lab"}},
 		{module: "dispatcher", says: "the dispatcher configures no kernel", forbidden: kernels},
