@@ -12,10 +12,14 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 modules := proto dispatcher executor testbed lab
 programs := multinic-dispatcher multinic-executor
-scripts := dev .ci/run tools/install
+scripts := dev .ci/run tools/install tools/images
 
 # What --version prints. An archive without git's data has none.
 version := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+# What images are built from: the commit, and its time in seconds since 1970, so that building it again makes the same.
+revision := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+committed := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 
 # KEEP=1 makes the demo leave its fleet running, to be looked at.
 KEEP ?=
@@ -24,6 +28,14 @@ ALL ?=
 # Further arguments for go test, such as TESTFLAGS='-run TestName -v'; and which packages.
 TESTFLAGS ?=
 PACKAGES ?= work
+
+# How images are built, and what they are called: see tools/images.
+BUILDER ?=
+REGISTRY ?=
+IMAGE_TAG ?=
+ARCHES ?=
+GO_IMAGE ?=
+SBOM_DIR ?=
 
 # Each tool is built on first use; see tools/versions. The assignment stands alone, or its failure would go unnoticed.
 tools = tools=$$(tools/install $(1))
@@ -50,10 +62,11 @@ demo: build $(if $(KEEP),grpcurl) ## a database, a dispatcher and three nodes on
 	cd lab && go build -buildvcs=false -o ../bin/multinic-demo ./demo
 	KEEP=$(KEEP) bin/multinic-demo
 
-# What the tests build, they build where there is no network.
+# What the tests build, they build where there is no network; some of it as a release has it, from its module alone.
 .PHONY: modules
 modules:
 	@go list -deps work >/dev/null
+	@cd executor && GOWORK=off go list -deps . >/dev/null
 
 # One run over the whole workspace, so that there is one summary at the end. -count=1: the lab builds and runs the programs,
 # and Go's cache of results does not see when those have changed.
@@ -68,6 +81,20 @@ test-vm: modules ## run the tests in virtual machines of Debian 12 and 13; needs
 	@[ "$$(id -u)" -eq 0 ] || { echo 'virtual machines need root of the machine: sudo ./dev test-vm' >&2; exit 1; }
 	@$(call tools,gotestsum); set -x; \
 	MULTINIC_TEST_VM=$(if $(ALL),all,1) "$$tools/gotestsum" --format pkgname-and-test-fails -- -race -count=1 -p 1 -timeout 60m $(TESTFLAGS) multinic.dev/testbed/vm/... multinic.dev/testbed/monitor multinic.dev/lab/vm
+
+# All settings are at the top of tools/images. A variable that is empty there is as good as unset.
+.PHONY: images
+images: ## build both images, and an SBOM of each; BUILDER= REGISTRY= IMAGE_TAG= ARCHES= GO_IMAGE= SBOM_DIR=
+	@$(call tools,cyclonedx-gomod); \
+	$(foreach setting,BUILDER REGISTRY IMAGE_TAG ARCHES GO_IMAGE SBOM_DIR,$(setting)='$($(setting))') \
+	VERSION='$(version)' REVISION='$(revision)' SOURCE_DATE_EPOCH='$(committed)' SBOM_TOOL="$$tools/cyclonedx-gomod" tools/images
+
+# The builders run in a root tree of their own, which the first run makes: none has to be installed, and no registry is asked.
+.PHONY: test-images
+test-images: modules ## build the images with docker, podman and buildah, and hold them to what is promised; needs root
+	@[ "$$(id -u)" -eq 0 ] || { echo 'docker and its like need root of the machine: sudo ./dev test-images' >&2; exit 1; }
+	@$(call tools,gotestsum cyclonedx-gomod); set -x; \
+	MULTINIC_TEST_IMAGES=1 SBOM_TOOL="$$tools/cyclonedx-gomod" "$$tools/gotestsum" --format pkgname-and-test-fails -- -race -count=1 -timeout 60m $(TESTFLAGS) multinic.dev/lab/images
 
 # What is measured on virtual machines needs root, as they do.
 .PHONY: bench

@@ -41,7 +41,7 @@ func Build(ctx context.Context, dir string) (Programs, error) {
 func BuildStatic(ctx context.Context, dir string) (executor string, err error) {
 	executor = filepath.Join(dir, "multinic-executor-static")
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -X main.version=lab", "-o", executor, ".")
-	build.Dir, build.Env = filepath.Join("..", "..", "executor"), append(os.Environ(), "CGO_ENABLED=0")
+	build.Dir, build.Env = filepath.Join("..", "..", "executor"), append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	if said, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the executor for another machine: %w: %s", err, said)
 	}
