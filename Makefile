@@ -89,6 +89,10 @@ images: ## build both images, and an SBOM of each; BUILDER= REGISTRY= IMAGE_TAG=
 	$(foreach setting,BUILDER REGISTRY IMAGE_TAG ARCHES GO_IMAGE SBOM_DIR,$(setting)='$($(setting))') \
 	VERSION='$(version)' REVISION='$(revision)' SOURCE_DATE_EPOCH='$(committed)' SBOM_TOOL="$$tools/cyclonedx-gomod" tools/images
 
+.PHONY: test-chart
+test-chart: modules ## lint the Helm chart and compare what it renders; MULTINIC_RENEW=1 writes down what it renders now
+	@$(call tools,helm); set -x; cd lab && HELM="$$tools/helm" go test -count=1 $(TESTFLAGS) ./chart
+
 # The builders run in a root tree of their own, which the first run makes: none has to be installed, and no registry is asked.
 .PHONY: test-images
 test-images: modules ## build the images with docker, podman and buildah, and hold them to what is promised; needs root
