@@ -152,6 +152,7 @@ func TestAPowerCutAtAnyInstantLeavesEachNICWhole(t *testing.T) {
 	change := phase{"the change", before, after}
 
 	t.Run("bookworm by networkd", func(t *testing.T) {
+		t.Parallel()
 		s := newStage(t, debian.Bookworm)
 		s.node.Write("/etc/systemd/networkd.conf.d/foreign.conf", 0o644, inForeignPeace)
 		s.node.MustRun("systemctl", "restart", "systemd-networkd")
@@ -164,6 +165,7 @@ func TestAPowerCutAtAnyInstantLeavesEachNICWhole(t *testing.T) {
 		p.bootAll()
 	})
 	t.Run("trixie by the kernel", func(t *testing.T) {
+		t.Parallel()
 		s := newStage(t, debian.Trixie)
 		p := newPlay(s, before, "--activation=kernel")
 		p.make(change)

@@ -14,6 +14,7 @@ import (
 func TestNamesHoldWhereDebianNamesTheLinksItself(t *testing.T) {
 	for _, release := range []debian.Release{debian.Bookworm, debian.Trixie} {
 		t.Run(string(release), func(t *testing.T) {
+			t.Parallel()
 			h := newHost(t, setup{release: release, cards: 2})
 			h.node.ByDebian()
 			h.node.Write("/etc/netplan/50-cloud-init.yaml", 0o600, `network:

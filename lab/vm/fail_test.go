@@ -76,7 +76,7 @@ func TestWhateverFailsIsUndoneWithoutAHuman(t *testing.T) {
 		t.Helper()
 		h.node.Write("/etc/resolv.conf", 0o644, "nameserver 203.0.113.53\n")
 		rows := h.twoRows()
-		h.wire.AddHost("neighbour", "10.1.0.99/24")
+		h.wire.AddHost(h.name("neighbour"), "10.1.0.99/24")
 		for _, f := range failures(h.generator()) {
 			t.Run(f.what, func(t *testing.T) { h.fails(t, f, rows) })
 		}

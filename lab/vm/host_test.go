@@ -34,7 +34,7 @@ type setup struct {
 }
 
 // onBothByBoth runs a test on both releases, with both activations: each release with one of them, and with MULTINIC_TEST_VM=all with
-// both. Containers are tested with all four (lab/host).
+// both. Containers are tested with all four (lab/host). Each runs beside others, as a guest has one processor.
 func onBothByBoth(t *testing.T, of setup, test func(t *testing.T, h *host)) {
 	t.Helper()
 	for _, release := range []debian.Release{debian.Bookworm, debian.Trixie} {
@@ -47,6 +47,8 @@ func onBothByBoth(t *testing.T, of setup, test func(t *testing.T, h *host)) {
 				name += " by networkd"
 			}
 			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				of := of
 				of.release, of.byManager = release, byManager
 				test(t, newHost(t, of))
 			})
@@ -62,10 +64,11 @@ func newHost(t *testing.T, of setup) *host {
 	t.Helper()
 	machine := vm.New(t, of.release, nodeName)
 	h := &host{
-		stage:    &stage{T: t, fleet: fleet.New(t, fleet.Settings{Programs: programs, Patience: patience})},
-		underlay: node.NewWire(t, "underlay"), wire: node.NewWire(t, "wire"), byManager: of.byManager,
+		stage:     &stage{T: t, fleet: fleet.New(t, fleet.Settings{Programs: programs, Patience: patience})},
+		byManager: of.byManager,
 	}
-	gateway := h.underlay.AddHost("gateway", "192.0.2.1/24")
+	h.underlay, h.wire = node.NewWire(t, h.name("underlay")), node.NewWire(t, h.name("wire"))
+	gateway := h.underlay.AddHost(h.name("gateway"), "192.0.2.1/24")
 	machine.PlugIn(own, h.underlay)
 	machine.Start()
 	if of.byManager {

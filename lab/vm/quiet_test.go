@@ -97,7 +97,7 @@ func nothingForeignHears(t *testing.T, h *host) {
 		{Node: nodeName, MAC: mac(0), Address: "10.1.0.10", Mask: "24", Gateway: "10.1.0.1"},
 		{Node: nodeName, MAC: mac(1), Address: "10.2.0.10", Mask: "24"},
 	}
-	h.wire.AddHost("neighbour", "10.1.0.99/24")
+	h.wire.AddHost(h.name("neighbour"), "10.1.0.99/24")
 	files, state := h.files(ours), h.state()
 	if !slices.ContainsFunc(state, func(line string) bool { return strings.HasPrefix(line, "route default via 192.0.2.1 dev eth0") }) {
 		t.Fatalf("the host has no default route: %s", strings.Join(state, "\n"))

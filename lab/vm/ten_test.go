@@ -31,7 +31,7 @@ func TestTenRowsAreOneActivationAndABadOneDisturbsNoOther(t *testing.T) {
 			names[mac(card)] = fmt.Sprint("multinic", card)
 		}
 		its := []string{"eth5", badName} // The links of the card with the bad row.
-		h.wire.AddHost("neighbour", "10.5.0.99/24")
+		h.wire.AddHost(h.name("neighbour"), "10.5.0.99/24")
 		rows[bad].Address = "10.5.0.99"
 		h.node.StartExecutor()
 		h.fleet.AwaitSession(nodeName)

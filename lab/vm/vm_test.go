@@ -2,6 +2,7 @@ package vm_test
 
 import (
 	"fmt"
+	"path"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +28,10 @@ func mac(card int) string { return fmt.Sprintf("02:00:5e:10:01:%02x", card) }
 func onBoth(t *testing.T, test func(t *testing.T, s *stage)) {
 	t.Helper()
 	for _, release := range []debian.Release{debian.Bookworm, debian.Trixie} {
-		t.Run(string(release), func(t *testing.T) { test(t, newStage(t, release)) })
+		t.Run(string(release), func(t *testing.T) {
+			t.Parallel()
+			test(t, newStage(t, release))
+		})
 	}
 }
 
@@ -47,11 +51,11 @@ func newStage(t *testing.T, release debian.Release) *stage {
 	t.Helper()
 	machine := vm.New(t, release, nodeName)
 	s := &stage{T: t, fleet: fleet.New(t, fleet.Settings{Programs: programs, Patience: patience})}
-	underlay := node.NewWire(t, "underlay")
+	underlay := node.NewWire(t, s.name("underlay"))
 	s.underlay = underlay
-	underlay.AddHost("gateway", "192.0.2.1/24")
+	underlay.AddHost(s.name("gateway"), "192.0.2.1/24")
 	machine.PlugIn(own, underlay)
-	wire := node.NewWire(t, "wire")
+	wire := node.NewWire(t, s.name("wire"))
 	machine.Start()
 	machine.Write("/etc/netplan/50-cloud-init.yaml", 0o600, `network:
   version: 2
@@ -72,6 +76,9 @@ func newStage(t *testing.T, release debian.Release) *stage {
 
 	return s
 }
+
+// name is what something is called on this machine that a stage has beside its guest: other stages have the like at the same time.
+func (s *stage) name(what string) string { return what + "-" + path.Base(s.Name()) }
 
 // right says that the kernel is what rows say.
 func (s *stage) right(when string, expect oracle.Expect, rows ...fleet.Row) {
