@@ -24,6 +24,7 @@ func (h *host) predecessor(number int, address string) string {
 // them: one is as its row says, and keeps its address all the time; the row of the other says another address. The next boot, without the
 // executor, makes what the rows say.
 func TestWhatThePredecessorLeftIsTakenOver(t *testing.T) {
+	t.Parallel()
 	onBothByBoth(t, setup{cards: 2}, func(t *testing.T, h *host) {
 		t.Helper()
 		files := []string{h.predecessor(0, "10.1.0.10/24"), h.predecessor(1, "10.2.0.99/24")}

@@ -140,6 +140,7 @@ const inForeignPeace = "[Network]\nManageForeignRoutes=no\nManageForeignRoutingP
 // So that it takes some minutes only, all of this is done on Debian 13 with changes made in the kernel, and on Debian 12, with networkd told
 // of them, it is the change of two cards. Booted are the second and the last of the states; on Debian 13 with MULTINIC_TEST_VM=all, all.
 func TestAPowerCutAtAnyInstantLeavesEachNICWhole(t *testing.T) {
+	t.Parallel()
 	plain := func(address, gateway string) fleet.Row {
 		return fleet.Row{Node: nodeName, MAC: mac(0), Address: address, Mask: "24", Gateway: gateway}
 	}

@@ -12,6 +12,7 @@ import (
 // TestNamesHoldWhereDebianNamesTheLinksItself in its own initrd, which knows nothing of Netplan's files, before anything else sees them:
 // the host's own card is called by its slot, as before, and those of the rows as multinic calls them.
 func TestNamesHoldWhereDebianNamesTheLinksItself(t *testing.T) {
+	t.Parallel()
 	for _, release := range []debian.Release{debian.Bookworm, debian.Trixie} {
 		t.Run(string(release), func(t *testing.T) {
 			t.Parallel()

@@ -51,9 +51,8 @@ func failures(generator string) []failure {
 		},
 		{what: "the disk is full", begin: `
 at=0
-for size in 1073741824 67108864 4194304 262144 16384 4096; do
-  while fallocate -o $at -l $size /root/fill 2>/dev/null; do at=$((at + size)); done
-done`, end: "rm /root/fill", want: "FAILED PERSIST_FAILED", says: "no space left on device", both: true},
+fill() { while fallocate -o $at -l $1 /root/fill 2>/dev/null; do at=$((at + $1)); done; }
+for size in 1073741824 67108864 4194304 262144 16384 4096; do fill $size; done`, end: "rm /root/fill", want: "FAILED PERSIST_FAILED", says: "no space left on device", both: true},
 		{
 			what: "the node's own address is lost meanwhile", midway: "ip address delete 192.0.2.5/24 dev eth0",
 			end: "ip address add 192.0.2.5/24 dev eth0\nip route replace default via 192.0.2.1 dev eth0 proto static", want: "FAILED UNDERLAY_LOST", both: true,
@@ -72,6 +71,7 @@ done`, end: "rm /root/fill", want: "FAILED PERSIST_FAILED", says: "no space left
 // cannot be: the files are then byte for byte what they were, and so is the kernel, the reason says why, and the other card is what it
 // should be.
 func TestWhateverFailsIsUndoneWithoutAHuman(t *testing.T) {
+	t.Parallel()
 	onBothByBoth(t, setup{cards: 2}, func(t *testing.T, h *host) {
 		t.Helper()
 		h.node.Write("/etc/resolv.conf", 0o644, "nameserver 203.0.113.53\n")
@@ -142,6 +142,7 @@ func (h *host) fails(t *testing.T, f failure, rows []fleet.Row) {
 // TestNothingIsUndoneForWhatIsNoFault has the dispatcher restarted in the middle of a change, and networkd killed, stopped, and hang: the
 // change is made all the same, at once.
 func TestNothingIsUndoneForWhatIsNoFault(t *testing.T) {
+	t.Parallel()
 	onBothByBoth(t, setup{cards: 2}, func(t *testing.T, h *host) {
 		t.Helper()
 		rows := h.twoRows()
@@ -166,7 +167,7 @@ func TestNothingIsUndoneForWhatIsNoFault(t *testing.T) {
 					}
 					finished := func() int { return strings.Count(h.node.Executor.Log(), `"apply finished"`) }
 					h.fleet.Until(func() bool { return finished() == 4 }, func() string { return h.node.Executor.Log() })
-					h.fleet.StartDispatcher("--removal-hold-down=0s", "--guard-share=100%")
+					h.startDispatcher()
 				}
 				h.fleet.AwaitAll()
 				h.right("done all the same", oracle.Expect{}, rows...)

@@ -96,7 +96,7 @@ func newHost(t *testing.T, of setup) *host {
 		h.cards = append(h.cards, nic)
 	}
 	h.node = h.fleet.AddVM(machine, executor)
-	h.fleet.StartDispatcher("--removal-hold-down=0s", "--guard-share=100%")
+	h.startDispatcher()
 
 	return h
 }

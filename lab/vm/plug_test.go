@@ -26,6 +26,7 @@ const (
 // TestACardComesAndGoesAndStaysRight by whatever happens to it, each time with one repair at most and no fight: a card whose row is there first,
 // and what people and programs on the host do to it. The other card of the host is not disturbed by any of it that is not about it.
 func TestACardComesAndGoesAndStaysRight(t *testing.T) {
+	t.Parallel()
 	onBothByBoth(t, setup{cards: 1}, func(t *testing.T, h *host) {
 		t.Helper()
 		rows := []fleet.Row{

@@ -79,11 +79,15 @@ ip -o -4 route show table all | sed 's/^/route /'`)
 // own address and default route are written down and, with MULTINIC_TEST_VM=all, where they come by DHCP. The control is what plain `netplan apply` does to the same
 // host.
 func TestNothingForeignHearsOfIt(t *testing.T) {
+	t.Parallel()
 	for what, byDHCP := range map[string]bool{"static": false, "by DHCP": true} {
 		if byDHCP && !all() {
 			continue
 		}
-		t.Run(what, func(t *testing.T) { onBothByBoth(t, setup{cards: 2, byDHCP: byDHCP}, nothingForeignHears) })
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			onBothByBoth(t, setup{cards: 2, byDHCP: byDHCP}, nothingForeignHears)
+		})
 	}
 }
 

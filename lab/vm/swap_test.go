@@ -13,6 +13,7 @@ import (
 // TestTwoCardsChangeAddressesAndNeitherIsEverOnBoth has two rows of one subnet change addresses in one transaction of the table. After a
 // power cut then, the next boot makes the same without the executor.
 func TestTwoCardsChangeAddressesAndNeitherIsEverOnBoth(t *testing.T) {
+	t.Parallel()
 	onBothByBoth(t, setup{cards: 2}, func(t *testing.T, h *host) {
 		t.Helper()
 		rows := []fleet.Row{

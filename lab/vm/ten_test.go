@@ -21,6 +21,7 @@ const (
 // TestTenRowsAreOneActivationAndABadOneDisturbsNoOther has ten rows come at once for ten cards that nobody has taken yet, one of which asks
 // for an address that a host on the wire has; has that one tried again and again, and mended; and then has all ten change at once.
 func TestTenRowsAreOneActivationAndABadOneDisturbsNoOther(t *testing.T) {
+	t.Parallel()
 	onBothByBoth(t, setup{cards: ten}, func(t *testing.T, h *host) {
 		t.Helper()
 		rows, names := make([]fleet.Row, ten), map[string]string{}

@@ -15,6 +15,7 @@ import (
 // has no module for VLANs, until it has one; and where somebody has made a VLAN with that id by hand, until that is gone. Another row is
 // carried out meanwhile.
 func TestAVLANThatCannotBeMadeLeavesAllAsItWas(t *testing.T) {
+	t.Parallel()
 	onBothByBoth(t, setup{cards: 4}, func(t *testing.T, h *host) {
 		t.Helper()
 		rows := []fleet.Row{{Node: nodeName, MAC: mac(0), Address: "10.1.0.10", Mask: "24", Gateway: "10.1.0.1"}}

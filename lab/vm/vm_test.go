@@ -2,7 +2,6 @@ package vm_test
 
 import (
 	"fmt"
-	"path"
 	"strings"
 	"testing"
 	"time"
@@ -72,13 +71,19 @@ func newStage(t *testing.T, release debian.Release) *stage {
 		s.cards = append(s.cards, nic)
 	}
 	s.node = s.fleet.AddVM(machine, executor)
-	s.fleet.StartDispatcher("--removal-hold-down=0s", "--guard-share=100%")
+	s.startDispatcher()
 
 	return s
 }
 
 // name is what something is called on this machine that a stage has beside its guest: other stages have the like at the same time.
-func (s *stage) name(what string) string { return what + "-" + path.Base(s.Name()) }
+func (s *stage) name(what string) string { return what + "-" + strings.ReplaceAll(s.Name(), "/", "-") }
+
+// startDispatcher has it do at once what it is asked for, however much that is. It serves HTTP where nobody else does.
+func (s *stage) startDispatcher() {
+	s.Helper()
+	s.fleet.StartDispatcher("--removal-hold-down=0s", "--guard-share=100%", "--http-listen=127.0.0.1:0")
+}
 
 // right says that the kernel is what rows say.
 func (s *stage) right(when string, expect oracle.Expect, rows ...fleet.Row) {
@@ -90,6 +95,7 @@ func (s *stage) right(when string, expect oracle.Expect, rows ...fleet.Row) {
 
 // TestAfterAPowerCutTheNextBootMakesAllOfItWithoutTheExecutor is about rows of two cards, one of them a trunk with a VLAN.
 func TestAfterAPowerCutTheNextBootMakesAllOfItWithoutTheExecutor(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, s *stage) {
 		t.Helper()
 		rows := []fleet.Row{
