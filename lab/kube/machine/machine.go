@@ -1,0 +1,152 @@
+// Package machine makes machines out of namespaces: each has its own network, mounts, processes and host name, and a root
+// file system of its own in memory, which shares nothing with the machine that it is on but programs and devices that hold
+// nothing.
+//
+// What runs in one can write to no file and no setting outside, so there is nothing to put back. It needs root of the machine.
+package machine
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"multinic.dev/lab/program"
+	"multinic.dev/testbed/node"
+	"multinic.dev/testbed/sandbox"
+)
+
+// Disk is what the root file system has at first, beside the machine's programs.
+type Disk struct {
+	// Name is the host name.
+	Name string `json:"name"`
+	// Files are the contents of files by their absolute paths. Root alone can read them.
+	Files map[string][]byte `json:"files"`
+	// Programs are files of the machine outside, by their absolute paths inside. Nobody inside can change them.
+	Programs map[string]string `json:"programs"`
+	// Settings are values of the kernel, by their paths below /proc/sys, that whoever looks inside finds. The kernel
+	// outside keeps its own: what is written to them is written to a file.
+	Settings map[string]string `json:"settings"`
+}
+
+// Machine is one that runs. Its network is the Node's, on which everything works that works on a node of namespaces. It ends
+// with its test. Its methods are safe for concurrent use.
+type Machine struct {
+	*node.Node
+
+	t      testing.TB
+	keeper *program.Process
+
+	mu       sync.Mutex // guards services
+	services []service
+}
+
+// service is a program that runs on a machine for as long as that does.
+type service struct {
+	name    string
+	process *program.Process
+}
+
+// Start starts a machine in the network namespace of a node, with nothing running in it. TestMain must call Keeper first.
+func Start(tb testing.TB, n *node.Node, disk Disk) *Machine {
+	tb.Helper()
+	if !sandbox.RealRoot() {
+		tb.Skip("a machine with containers needs root of the machine: run this test as root (with sudo)")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		tb.Fatalf("find the own program: %v", err)
+	}
+	described, err := json.Marshal(disk)
+	if err != nil {
+		tb.Fatalf("describe the disk of %s: %v", disk.Name, err)
+	}
+	// nsenter becomes the keeper, which is the first process of the namespaces in which it is started.
+	cmd := n.Command(context.Background(), self)
+	cmd.Env = []string{keeperEnv + "=" + tb.TempDir(), "PATH=" + os.Getenv("PATH")}
+	cmd.Stdin = bytes.NewReader(described)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWUTS}
+	ready, said, err := os.Pipe()
+	if err != nil {
+		tb.Fatalf("make a pipe to the machine %s: %v", disk.Name, err)
+	}
+	cmd.ExtraFiles = []*os.File{said}
+	keeper, err := program.Start(disk.Name, cmd)
+	_ = said.Close()
+	if err != nil {
+		tb.Fatalf("%v", err)
+	}
+	m := &Machine{Node: n, t: tb, keeper: keeper}
+	tb.Cleanup(m.kill)
+	line, err := bufio.NewReader(ready).ReadString('\n')
+	_ = ready.Close()
+	if err != nil || strings.TrimSpace(line) != readyLine {
+		_, _ = keeper.Wait(endTimeout)
+		tb.Fatalf("the machine %s has not started: %v: %s", disk.Name, err, keeper.Log())
+	}
+	return m
+}
+
+// Command is a program that will run on the machine, in all of its namespaces. Whoever starts it waits for it; it ends with
+// the machine.
+func (m *Machine) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "nsenter", append([]string{
+		"--target=" + strconv.Itoa(m.keeper.PID()), "--mount", "--uts", "--net", "--pid", "--root", "--wd", "--", name,
+	}, args...)...)
+	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	return cmd
+}
+
+// MustRun runs a program on the machine and returns what it prints. An error ends the test.
+func (m *Machine) MustRun(name string, args ...string) string {
+	m.t.Helper()
+	out, err := m.Command(m.t.Context(), name, args...).CombinedOutput()
+	if err != nil {
+		m.t.Fatalf("on %s: %s %s: %v: %s", m.Name(), name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// Outside is the path at which a file of the machine is seen from outside of it.
+func (m *Machine) Outside(path string) string {
+	return fmt.Sprintf("/proc/%d/root%s", m.keeper.PID(), path)
+}
+
+// Serve starts a program that runs on the machine until that ends. What it has printed is shown if the test fails.
+func (m *Machine) Serve(name string, args ...string) {
+	m.t.Helper()
+	process, err := program.Start(name+" on "+m.Name(), m.Command(context.Background(), name, args...))
+	if err != nil {
+		m.t.Fatalf("%v", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.services = append(m.services, service{name: name, process: process})
+}
+
+// kill switches the machine off: the kernel ends all of its processes with the first.
+func (m *Machine) kill() {
+	if err := m.keeper.Kill(); err != nil {
+		m.t.Errorf("switch %s off: %v", m.Name(), err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.services {
+		// Only now: whoever is ended from outside leaves behind what it had started, with its output open.
+		if _, err := s.process.Wait(endTimeout); err != nil {
+			m.t.Errorf("switch %s off: %v", m.Name(), err)
+		}
+		if log := s.process.Log(); m.t.Failed() {
+			m.t.Logf("the last that %s on %s said:\n%s", s.name, m.Name(), log[max(0, len(log)-logTail):])
+		}
+	}
+}
