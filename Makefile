@@ -10,7 +10,7 @@ MAKEFLAGS += --warn-undefined-variables --no-builtin-rules --no-print-directory
 # An ordinary user's PATH often lacks the sbin folders, in which ip and mariadbd live.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-modules := proto dispatcher executor testbed lab
+modules := proto dispatcher executor testbed lab lab/kube
 programs := multinic-dispatcher multinic-executor
 scripts := dev .ci/run tools/install tools/images
 
@@ -100,6 +100,15 @@ test-images: modules ## build the images with docker, podman and buildah, and ho
 	@$(call tools,gotestsum cyclonedx-gomod); set -x; \
 	MULTINIC_TEST_IMAGES=1 SBOM_TOOL="$$tools/cyclonedx-gomod" "$$tools/gotestsum" --format pkgname-and-test-fails -- -race -count=1 -timeout 60m $(TESTFLAGS) multinic.dev/lab/images
 
+# Not in the workspace, so that nobody else carries what it requires. Without the race detector and cgo, as Kubernetes itself is
+# built, which the first run does: so what both use is compiled once.
+.PHONY: test-kube
+test-kube: ## run the tests in a real Kubernetes, which they start, or that of KUBECONFIG; needs root
+	@[ -n "$${KUBECONFIG:-}" ] || [ "$$(id -u)" -eq 0 ] || { echo 'nodes of a cluster need root of the machine: sudo ./dev test-kube' >&2; exit 1; }
+	@cd dispatcher && GOWORK=off go list -deps -test ./internal/identity >/dev/null
+	@$(call tools,gotestsum); set -x; cd lab/kube; \
+	GOWORK=off CGO_ENABLED=0 "$$tools/gotestsum" --format pkgname-and-test-fails -- -trimpath -count=1 -p 1 -timeout 60m $(TESTFLAGS) ./...
+
 # What is measured on virtual machines needs root, as they do.
 .PHONY: bench
 bench: modules ## measure, and print the figures
@@ -126,6 +135,7 @@ lint-go: ## golangci-lint, formatting among it
 	failed=0; \
 	for module in $(modules); do \
 	  echo "golangci-lint $$module"; \
+	  [ "$$module" != lab/kube ] || export GOWORK=off CGO_ENABLED=0 GOFLAGS="$${GOFLAGS:-} -trimpath"; \
 	  (cd "$$module" && "$$tools/golangci-lint" run --allow-parallel-runners ./...) || failed=1; \
 	done; \
 	exit $$failed

@@ -38,9 +38,9 @@ type config struct {
 
 // manifest is one entry of manifest.json, as `docker save` writes it.
 type manifest struct {
-	Config   string
-	RepoTags []string
-	Layers   []string
+	Config   string   `json:"Config"`
+	RepoTags []string `json:"RepoTags"`
+	Layers   []string `json:"Layers"`
 }
 
 // Write writes the archive of an image. Equal images have equal archives.

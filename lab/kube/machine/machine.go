@@ -51,7 +51,7 @@ type Machine struct {
 
 // service is a program that runs on a machine for as long as that does.
 type service struct {
-	name    string
+	title   string
 	process *program.Process
 }
 
@@ -121,16 +121,17 @@ func (m *Machine) Outside(path string) string {
 	return fmt.Sprintf("/proc/%d/root%s", m.keeper.PID(), path)
 }
 
-// Serve starts a program that runs on the machine until that ends. What it has printed is shown if the test fails.
-func (m *Machine) Serve(name string, args ...string) {
+// Serve starts a program that runs on the machine until that ends. What it has printed is shown, under a title, if the test
+// fails.
+func (m *Machine) Serve(title, name string, args ...string) {
 	m.t.Helper()
-	process, err := program.Start(name+" on "+m.Name(), m.Command(context.Background(), name, args...))
+	process, err := program.Start(title+" on "+m.Name(), m.Command(context.Background(), name, args...))
 	if err != nil {
 		m.t.Fatalf("%v", err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.services = append(m.services, service{name: name, process: process})
+	m.services = append(m.services, service{title: title, process: process})
 }
 
 // kill switches the machine off: the kernel ends all of its processes with the first.
@@ -146,7 +147,7 @@ func (m *Machine) kill() {
 			m.t.Errorf("switch %s off: %v", m.Name(), err)
 		}
 		if log := s.process.Log(); m.t.Failed() {
-			m.t.Logf("the last that %s on %s said:\n%s", s.name, m.Name(), log[max(0, len(log)-logTail):])
+			m.t.Logf("the last that %s on %s said:\n%s", s.title, m.Name(), log[max(0, len(log)-logTail):])
 		}
 	}
 }

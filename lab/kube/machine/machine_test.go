@@ -86,7 +86,7 @@ func TestASettingOfTheKernelIsTheMachinesOwn(t *testing.T) {
 // That nothing of either daemon is left is what the sandbox says in the end: it fails a suite that leaves a process behind.
 func TestAMachineEndsWithAllThatRunsOnIt(t *testing.T) {
 	m := machine.Start(t, node.New(t, "node-a"), machine.Disk{Name: "node-a"})
-	m.Serve("sh", "-c", "sleep 86400; echo never")
+	m.Serve("a service", "sh", "-c", "sleep 86400; echo never")
 	pid := strings.TrimSpace(m.MustRun("sh", "-c", "setsid sleep 86400 >/dev/null 2>&1 & echo $!"))
 	if _, err := os.Stat(m.Outside("/proc/" + pid)); err != nil {
 		t.Errorf("a daemon that has lost its parent does not run: %v", err)

@@ -1,6 +1,8 @@
 package machine
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -171,6 +173,11 @@ func (r root) fill(disk Disk) error {
 		return err
 	}
 	if err := r.write("/etc/hosts", []byte("127.0.0.1 localhost "+disk.Name+"\n"), 0o644); err != nil {
+		return err
+	}
+	id := make([]byte, 16)
+	_, _ = rand.Read(id) // It cannot fail.
+	if err := r.write("/etc/machine-id", []byte(hex.EncodeToString(id)+"\n"), 0o444); err != nil {
 		return err
 	}
 	if err := r.write("/etc/resolv.conf", nil, 0o644); err != nil {

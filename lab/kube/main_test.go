@@ -1,0 +1,9 @@
+package kube_test
+
+import (
+	"testing"
+
+	"multinic.dev/lab/kube"
+)
+
+func TestMain(m *testing.M) { kube.Main(m) }

@@ -1,0 +1,23 @@
+package kube
+
+import (
+	"os"
+	"testing"
+
+	"multinic.dev/lab/kube/built"
+	"multinic.dev/lab/kube/group"
+	"multinic.dev/lab/kube/machine"
+	"multinic.dev/testbed/sandbox"
+)
+
+// Main is sandbox.Main for a suite that starts clusters; call it from TestMain and nothing else. Kubernetes' programs are
+// built before, where the machine's network is. A suite that is held against a cluster that is there (Given) runs outside,
+// without fixtures.
+func Main(m *testing.M, fixtures ...sandbox.Fixture) {
+	machine.Keeper()
+	group.Caretaker()
+	if Given() {
+		os.Exit(m.Run())
+	}
+	sandbox.MainWith(m, []sandbox.Fixture{built.Components, group.Suite}, append([]sandbox.Fixture{pauseImage}, fixtures...)...)
+}
