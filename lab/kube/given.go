@@ -29,7 +29,7 @@ type Access struct {
 	Kubeconfig string
 	// Nodes are the names of nodes that are ready.
 	Nodes []string
-	// Image is of a container that runs `tail -f FILE`.
+	// Image is of a container that can run tail(1).
 	Image string
 }
 

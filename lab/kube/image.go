@@ -12,7 +12,7 @@ import (
 )
 
 // Image is the name of the lab's image, which each node has. A container of it stays until it is ended; with the command
-// `tail -f FILE` it prints a file before.
+// `tail FILE` it prints a file and ends.
 const Image = "multinic.dev/lab/pause:1"
 
 // imageEnv tells the suite where the image's archive is.

@@ -1,7 +1,7 @@
 // Program pause is all that is in the lab's image: it holds a pod's namespaces, and shows a file.
 //
-// With `-f FILE`, as tail(1) has it, it prints the file first. Either way it then stays until it is asked to end. What it
-// gets as the first process of a pod it reaps.
+// As tail(1) has it, it prints a file and ends, or with `-f FILE` prints it and stays until it is asked to end, as it does
+// without arguments. What it gets as the first process of a pod it reaps.
 package main
 
 import (
@@ -15,10 +15,13 @@ import (
 func main() {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGCHLD)
-	if len(os.Args) == 3 && os.Args[1] == "-f" {
-		if err := show(os.Args[2]); err != nil {
+	if len(os.Args) > 1 {
+		if err := show(os.Args[len(os.Args)-1]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
+		}
+		if os.Args[1] != "-f" {
+			return
 		}
 	}
 	for s := range signals {
