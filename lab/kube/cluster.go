@@ -5,7 +5,7 @@
 package kube
 
 import (
-	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -34,9 +34,8 @@ const (
 	// podRange is that of the addresses of the pods of the node with a number.
 	podRange = "10.244.%d.0/24"
 
-	// Audience is whom service accounts' tokens are for unless somebody asks for another; Issuer is who signs them.
+	// Audience is whom service accounts' tokens are for unless somebody asks for another. It is also who signs them.
 	Audience = "https://kubernetes.default.svc.cluster.local"
-	Issuer   = Audience
 )
 
 // Cluster is a control plane and its nodes. It ends with its test. There is one at a time in a suite, as its ports and
@@ -103,7 +102,7 @@ func (c *Cluster) kubeconfig(address, user string, groups ...string) []byte {
 		c.t.Fatalf("make a client's certificate: %v", err)
 	}
 	config := clientcmdapi.NewConfig()
-	config.Clusters["lab"] = &clientcmdapi.Cluster{Server: fmt.Sprintf("https://%s:%s", address, apiPort), CertificateAuthorityData: c.Authority.Certificate()}
+	config.Clusters["lab"] = &clientcmdapi.Cluster{Server: "https://" + net.JoinHostPort(address, apiPort), CertificateAuthorityData: c.Authority.Certificate()}
 	config.AuthInfos[user] = &clientcmdapi.AuthInfo{ClientCertificateData: pair.Certificate, ClientKeyData: pair.Key}
 	config.Contexts["lab"] = &clientcmdapi.Context{Cluster: "lab", AuthInfo: user}
 	config.CurrentContext = "lab"
@@ -114,14 +113,12 @@ func (c *Cluster) kubeconfig(address, user string, groups ...string) []byte {
 	return text
 }
 
-// write puts a file into the control plane's folder, and returns its path.
-func (c *Cluster) write(name string, content []byte) string {
+// write puts a file into the control plane's folder.
+func (c *Cluster) write(name string, content []byte) {
 	c.t.Helper()
-	path := filepath.Join(c.folder, name)
-	if err := os.WriteFile(path, content, 0o600); err != nil {
+	if err := os.WriteFile(c.path(name), content, 0o600); err != nil {
 		c.t.Fatalf("write a file of the control plane: %v", err)
 	}
-	return path
 }
 
 // path is that of a file of the control plane.

@@ -75,7 +75,7 @@ func (c *Cluster) startServer() {
 		"--bind-address=0.0.0.0", "--secure-port="+apiPort, "--advertise-address="+controlAddress,
 		"--tls-cert-file="+c.path("server.crt"), "--tls-private-key-file="+c.path("server.key"), "--client-ca-file="+c.path("ca.crt"),
 		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged=true",
-		"--service-account-issuer="+Issuer, "--service-account-signing-key-file="+c.path("tokens.key"), "--service-account-key-file="+c.path("tokens.pub"),
+		"--service-account-issuer="+Audience, "--service-account-signing-key-file="+c.path("tokens.key"), "--service-account-key-file="+c.path("tokens.pub"),
 		"--service-cluster-ip-range="+serviceRange,
 		"--kubelet-certificate-authority="+c.path("ca.crt"), "--kubelet-client-certificate="+c.path("client.crt"), "--kubelet-client-key="+c.path("client.key"),
 		"--kubelet-preferred-address-types=InternalIP",

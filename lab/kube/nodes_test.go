@@ -96,8 +96,8 @@ func speaks(t *testing.T, client *kubernetes.Clientset, pod *corev1.Pod) string 
 	err := wait.PollUntilContextTimeout(t.Context(), podInterval, podTimeout, true, func(ctx context.Context) (bool, error) {
 		stream, err := client.CoreV1().Pods(namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Container: "show"}).Stream(ctx)
 		if err != nil {
-			last = err // It has not begun to run.
-			return false, nil
+			last = err
+			return false, nil //nolint:nilerr // It has not begun to run.
 		}
 		text, err := io.ReadAll(stream)
 		log, last = string(text), err
