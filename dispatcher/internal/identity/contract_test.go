@@ -148,10 +148,14 @@ func newCluster(t *testing.T, config *rest.Config) *cluster {
 // request makes a request, which must succeed, and returns the answer.
 func (k *cluster) request(method, path string, body object) object {
 	k.t.Helper()
-	text, err := json.Marshal(body)
-	must(k.t, err)
+	var sent io.Reader = http.NoBody // An API server that is sent "null" overlooks what the path asks for.
+	if body != nil {
+		text, err := json.Marshal(body)
+		must(k.t, err)
+		sent = bytes.NewReader(text)
+	}
 	// Not the test's context: the last requests are made when that has ended.
-	request, err := http.NewRequest(method, k.host+path, bytes.NewReader(text)) //nolint:noctx,gosec // see above; the host is that of the kubeconfig
+	request, err := http.NewRequest(method, k.host+path, sent) //nolint:noctx,gosec // see above; the host is that of the kubeconfig
 	must(k.t, err)
 	request.Header.Set("Content-Type", "application/json")
 	response, err := k.client.Do(request) //nolint:gosec // the host is that of the kubeconfig
