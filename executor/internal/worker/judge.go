@@ -94,7 +94,7 @@ func (r *round) failureOf(item work.Item, decision plan.Decision, v *view, share
 	tried, was := r.attempts[item.Key], r.retries.of(s)
 	waiting := tried == nil && !r.retries.due(s, r.now)
 	switch left := len(decision.Changes) > 0; {
-	case left && tried == nil && was == nil && r.left[item.Key]:
+	case left && tried == nil && r.left[item.Key]:
 		return leftToManager(s)
 	case left && waiting:
 		return r.retries.waiting(s, decision.Changes)

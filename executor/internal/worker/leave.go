@@ -34,10 +34,11 @@ type leave struct {
 
 // leaves says whether an interface that lacks something is left to the host's network manager for now: it was right before, and the
 // manager is at work on it, or what it lacks has only just become that. What is repaired before the manager has done is undone by it: it
-// begins by letting go of what it has not set up itself.
+// begins by letting go of what it has not set up itself. What has failed since is the executor's to make: it has been left once already.
 func (r *round) leaves(item work.Item, decision plan.Decision) bool {
 	key := item.Key
-	if r.Manager == nil || r.attempts[key] != nil {
+	s := subjectOf(item, decision)
+	if r.Manager == nil || r.attempts[key] != nil || r.retries.of(s) != nil {
 		return false
 	}
 	if left, asked := r.left[key]; asked {
@@ -50,7 +51,7 @@ func (r *round) leaves(item work.Item, decision plan.Decision) bool {
 
 		return false
 	}
-	s, lacks := subjectOf(item, decision), fmt.Sprint(decision.Changes)
+	lacks := fmt.Sprint(decision.Changes)
 	l := r.leaving[key]
 	if l == nil || l.subject != s {
 		l = &leave{subject: s, since: r.now}

@@ -1,6 +1,7 @@
 package worker_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -117,4 +118,36 @@ func TestWhatIsAskedForAnewIsNotLeftToTheHostsManager(t *testing.T) {
 		b.want(1, 2, item(macA, "r3", "192.0.2.11/24"), item(macB, "r2", "198.51.100.10/24"))
 		b.expect("stream 1 generation 2", "a r3 multinic0 READY", "b r2 multinic1 READY")
 	})
+}
+
+// TestARepairThatHasFailedIsTriedAgain whatever the host's manager says of the interface: it is not left to it a second time.
+func TestARepairThatHasFailedIsTriedAgain(t *testing.T) {
+	for _, says := range []string{"", "working", "done", "unmanaged"} {
+		t.Run("it says "+says, func(t *testing.T) {
+			play(t, []string{macA}, func(b *bench) {
+				b.manager = manager{2: says}
+				b.end()
+				b.restart()
+				b.want(1, 1, item(macA, "r1", "192.0.2.10/24"))
+				b.expect("stream 1 generation 1", "a r1 multinic0 READY")
+				refused := 0
+				b.quietly(func() {
+					b.kernel.refuse = func(change plan.Change) error {
+						if _, is := change.(plan.AddAddress); is && refused < 2 {
+							refused++
+							return errors.New("no buffer space available")
+						}
+						return nil
+					}
+				})
+				b.loseAll()
+				time.Sleep(30 * time.Second)
+				b.settle()
+				if refused != 2 {
+					t.Errorf("it was tried %d times in vain", refused)
+				}
+				b.expect("stream 1 generation 1", "a r1 multinic0 READY")
+			})
+		})
+	}
 }
