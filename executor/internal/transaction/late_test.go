@@ -2,6 +2,8 @@ package transaction_test
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -80,4 +82,44 @@ func TestWhatTheManagerDoesLateIsPutRight(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWhatFailsOncePersistedIsPutBackWithWhatHasItsAddress has two cards exchange their addresses, and one of them lose its new one for
+// good while that is persisted: neither has what the other has, in the kernel and in what outlives a boot.
+func TestWhatFailsOncePersistedIsPutBackWithWhatHasItsAddress(t *testing.T) {
+	s := newStage(t, "late-swap")
+	s.with(func(e *effects, _ *transaction.Transactor) {
+		l := &lasting{effects: e, persisted: map[string]plan.Config{}, late: func() {}}
+		tr := transaction.New(transaction.Config{
+			Kernel: l, Record: e, Journal: journal{e}, Files: l, Prober: transaction.Unguarded{}, Guard: transaction.Unguarded{}, Log: zap.NewNop(),
+			Machine: "m", Boot: "b",
+		})
+		before := []oracle.Row{{MAC: macA, Address: "198.51.100.10", Mask: "24"}, {MAC: macB, Address: "198.51.100.11", Mask: "24"}}
+		for _, failure := range tr.Make(t.Context(), transaction.Order{Items: itemsOf(before)}) {
+			t.Fatal(failure.Cause())
+		}
+		l.late = func() {
+			l.late = func() {}
+			s.node.IP("address", "delete", "198.51.100.11/24", "dev", "multinic0")
+			e.refused = "address add 198.51.100.11/24 dev multinic0"
+		}
+		after := slices.Clone(before)
+		after[0].Address, after[1].Address = before[1].Address, before[0].Address
+		failures := tr.Make(t.Context(), transaction.Order{Items: itemsOf(after)})
+		for _, mac := range []string{macA, macB} {
+			if !slices.ContainsFunc(slices.Collect(maps.Keys(failures)), func(key plan.Key) bool { return key.MAC == mac }) {
+				t.Errorf("%s is said to be as it should", mac)
+			}
+		}
+		kernel, err := l.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		claims := plan.Claims{macA: {Name: "multinic0", VLANs: []int{0}}, macB: {Name: "multinic1", VLANs: []int{0}}}
+		for _, decision := range plan.Decide(itemsOf(before), claims, kernel).Decisions {
+			if decision.Obstacle != plan.None || len(decision.Changes) > 0 {
+				t.Errorf("it is not what it was: %v %v", decision.Message, decision.Changes)
+			}
+		}
+	})
 }

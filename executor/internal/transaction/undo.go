@@ -14,7 +14,6 @@ import (
 
 // finish puts back what failed, asks the guard about the rest, and writes down what became of it.
 func (r *run) finish(ctx context.Context, after func(context.Context) error) {
-	r.entangle()
 	r.undo(ctx)
 	if len(r.alive) > 0 && after != nil {
 		if err := after(ctx); err != nil {
@@ -64,8 +63,10 @@ func (r *run) entangle() {
 	}
 }
 
-// undo puts back every card that has failed and was not put back yet, and has the journal keep what cannot be.
+// undo puts back every card that has failed and was not put back yet, and those that are entangled with it, and has the journal keep what
+// cannot be.
 func (r *run) undo(ctx context.Context) {
+	r.entangle()
 	var failed []string
 	for _, mac := range slices.Sorted(maps.Keys(r.formers)) {
 		if !slices.Contains(r.alive, mac) {
