@@ -242,6 +242,25 @@ func TestAnExecutorGetsWhatItNeeds(t *testing.T) {
 	}
 }
 
+// TestTheHostsRootFollowsTheHost: volumes that are gone there are gone in the executor's container, too, or they could not be attached
+// elsewhere. Kubernetes refuses recursiveReadOnly beside that.
+func TestTheHostsRootFollowsTheHost(t *testing.T) {
+	set := find(t, template(t, enough()...), "DaemonSet", "-executor")
+	for _, mount := range asList(set.at("spec", "template", "spec", "containers", 0, "volumeMounts")) {
+		mount := asMap(mount)
+		if mount["mountPath"] != confine.HostRoot {
+			continue
+		}
+		want := map[string]any{"name": "host", "mountPath": confine.HostRoot, "readOnly": true, "mountPropagation": "HostToContainer"}
+		if !reflect.DeepEqual(mount, want) {
+			t.Errorf("the host's root is mounted as %v", mount)
+		}
+
+		return
+	}
+	t.Error("the host's root is not mounted")
+}
+
 // TestNoNodeGetsASecret: what an executor's pod refers to, its node can read.
 func TestNoNodeGetsASecret(t *testing.T) {
 	rendered := template(t, enough()...)

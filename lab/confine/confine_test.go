@@ -27,7 +27,7 @@ func TestTheDocumentationListsWhatIsNeeded(t *testing.T) {
 		fmt.Fprintf(&want, "| `%s` | %s |\n", one.Name, one.Why)
 	}
 	for _, one := range confine.Mounts() {
-		fmt.Fprintf(&want, "| `%s` | %s | %s |\n", one.Path, map[bool]string{true: "writable", false: "read-only"}[one.Writable], one.Why)
+		fmt.Fprintf(&want, "| `%s` | %s | %s |\n", one.Path, map[bool]string{true: "written", false: "read"}[one.Writable], one.Why)
 	}
 	if tables.String() != want.String() {
 		t.Errorf("docs/operations.md lists, in its section In a container,\n%s\nand should list\n%s", &tables, &want)
