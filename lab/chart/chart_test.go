@@ -125,6 +125,10 @@ func TestWhatCannotBeIsRefused(t *testing.T) {
 		{"tls.mode=certManager,tls.ca=x", "tls.issuerRef is empty"},
 		{"image.pullPolicy=Sometimes", "/image/pullPolicy"},
 		{"networkPolicy.from={10.0.0.1}", "/networkPolicy/from/0"},
+		{"networkPolicy.apiServerPorts={https}", "/networkPolicy/apiServerPorts/0"},
+		{"networkPolicy.apiServerPorts={}", "/networkPolicy/apiServerPorts"},
+		{"networkPolicy.databasePorts={0}", "/networkPolicy/databasePorts/0"},
+		{"networkPolicy.extraEgress[0].port=1", "/networkPolicy/extraEgress/0"},
 	} {
 		t.Run(one.set, func(t *testing.T) {
 			out, complaint, failed := helm(t, append([]string{"template", "fleet", chart, "--kube-version=1.32.0"}, enough(one.set)...)...)
