@@ -1,15 +1,16 @@
-{{/* The release's name, without the chart's twice. */}}
+{{/* The release's name, without the chart's twice. Services have it in their names, which is what it must be good for. */}}
 {{- define "multinic.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
-{{- else -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
-{{- if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- $whole := printf "%s-%s" .Release.Name $name -}}
+{{- if .Values.fullnameOverride -}}
+{{- $whole = .Values.fullnameOverride -}}
+{{- else if contains $name .Release.Name -}}
+{{- $whole = .Release.Name -}}
 {{- end -}}
+{{- if not (regexMatch "^[a-z][-a-z0-9]*$" $whole) -}}
+{{- printf "%q begins with no letter, or has a dot, and a Service's name cannot: write fullnameOverride" $whole | fail -}}
 {{- end -}}
+{{- $whole | trunc 40 | trimAll "-" -}}
 {{- end -}}
 
 {{/* What stands for a release in names that the whole cluster shares. */}}
@@ -18,22 +19,30 @@
 {{- end -}}
 
 {{- define "multinic.selector" -}}
-app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "multinic.labels" -}}
 {{ include "multinic.selector" . }}
-app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | trunc 63 | trimAll "-._" | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
 {{- end -}}
 
-{{/* An image's whole name. Takes a list: the root, and the image's own name. */}}
+{{/* An image's whole name. Takes a list: the root, and the values of the dispatcher or the executor. */}}
 {{- define "multinic.image" -}}
 {{- $root := index . 0 -}}
+{{- $own := index . 1 -}}
 {{- $registry := $root.Values.image.registry | trimSuffix "/" -}}
-{{- printf "%s%s:%s" (ternary "" (printf "%s/" $registry) (empty $registry)) (index . 1) ($root.Values.image.tag | default $root.Chart.AppVersion) -}}
+{{- if $registry }}{{ $registry }}/{{ end -}}
+{{- $own.image }}:{{ $root.Values.image.tag | default $root.Chart.AppVersion -}}
+{{- with $own.imageDigest }}@{{ . }}{{ end -}}
+{{- end -}}
+
+{{/* An argument as it is: Kubernetes would put a variable's value in place of $(NAME), and a $ in place of two. */}}
+{{- define "multinic.literal" -}}
+{{- . | replace "$" "$$" | quote -}}
 {{- end -}}
 
 {{- define "multinic.passwordSecret" -}}
