@@ -352,6 +352,25 @@ func TestTheGeneratedCertificateIsTheDispatchers(t *testing.T) {
 	}
 }
 
+// TestWithoutAClusterOnlyGenerateIsNewEachTime, which is why docs/install.md has those who render without one use the others.
+func TestWithoutAClusterOnlyGenerateIsNewEachTime(t *testing.T) {
+	for _, one := range []struct {
+		mode string
+		set  []string
+		same bool
+	}{
+		{"generate", nil, false},
+		{"certManager", []string{"tls.issuerRef.name=internal", "tls.ca=x"}, true},
+		{"existingSecret", []string{"tls.existingSecret=own", "tls.existingCAConfigMap=own"}, true},
+	} {
+		arguments := enough(append(one.set, "tls.mode="+one.mode)...)
+		first, second := template(t, arguments...), template(t, arguments...)
+		if same := first == second; same != one.same {
+			t.Errorf("with %s two renderings are the same: %t", one.mode, same)
+		}
+	}
+}
+
 // TestTwoReleasesShareNothing of what belongs to the whole cluster.
 func TestTwoReleasesShareNothing(t *testing.T) {
 	names := func(rendered string) (names []string) {

@@ -27,7 +27,9 @@ func TestTheInstallationPage(t *testing.T) {
 	if arguments := asList(executor.at("spec", "template", "spec", "containers", 0, "args")); !slices.Contains(arguments, any("--mode=observe")) {
 		t.Errorf("the executors are told %q", arguments)
 	}
+	dispatcher, _, _ := strings.Cut(strings.TrimPrefix(executor.text("spec", "template", "spec", "containers", 0, "args", 0), "--dispatcher="), ":")
 	for _, name := range []string{
+		"`" + dispatcher + "` here",
 		"deployment/" + deployment.text("metadata", "name"), "daemonset/" + executor.text("metadata", "name"),
 		"service/" + find(t, out, "Service", "-dispatcher").text("metadata", "name"), "ConfigMap `" + find(t, out, "ConfigMap", "-ca").text("metadata", "name") + "`",
 		"create secret generic " + deployment.text("spec", "template", "spec", "volumes", 0, "secret", "secretName") + " --from-file=" +
