@@ -150,7 +150,7 @@ func (d *dispatcher) serve(ctx context.Context, grpcListener, httpListener net.L
 	part(&reconciler, func() error { return d.reconciler.Run(reconciling) })
 	part(&callers, func() error { return d.follow(ctx) })
 	part(&callers, func() error { return d.tellHealth(ctx) })
-	part(&callers, func() error { return d.grpc.Serve(grpcListener) })
+	part(&callers, func() error { return d.grpc.Serve(server.Limit(grpcListener, d.settings.MaxSessions)) })
 	part(&callers, func() error {
 		if err := d.http.Serve(httpListener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve HTTP: %w", err)

@@ -14,9 +14,10 @@ import (
 )
 
 const (
-	// callsAtOnce is how many calls of one caller may be under way: an executor needs one, and a second while the first ends; an
-	// operator's tools a few.
-	callsAtOnce = 16
+	// callsAtOnce is how many calls of one operator may be under way, and callsOfANode how many of one node's executor, which needs one,
+	// and a second while the first ends. Each may hold a message.
+	callsAtOnce  = 16
+	callsOfANode = 8
 	// refusalsLogged is how many refusals are logged a second, in the long run, and refusalsAtOnce how many of a burst: whoever can reach the
 	// dispatcher can be refused, and must not fill its log.
 	refusalsLogged = 1
@@ -81,7 +82,7 @@ func (g *Gate) enter(ctx context.Context, method string) (_ context.Context, lea
 	if err != nil {
 		return nil, nil, g.refuse(ctx, method, err)
 	}
-	if caller.Name != "" && !g.begin(caller.Name) {
+	if caller.Name != "" && !g.begin(caller) {
 		return nil, nil, g.tell(ctx, method, &RefusedError{
 			Code: codes.ResourceExhausted, Caller: caller.Name, Why: "too many calls of this caller are under way",
 		})
@@ -99,13 +100,17 @@ func (g *Gate) enter(ctx context.Context, method string) (_ context.Context, lea
 	}, nil
 }
 
-func (g *Gate) begin(caller string) bool {
+func (g *Gate) begin(caller Caller) bool {
+	most := callsAtOnce
+	if caller.Node != "" {
+		most = callsOfANode
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.calls[caller] >= callsAtOnce {
+	if g.calls[caller.Name] >= most {
 		return false
 	}
-	g.calls[caller]++
+	g.calls[caller.Name]++
 
 	return true
 }

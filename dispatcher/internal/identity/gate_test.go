@@ -32,27 +32,29 @@ func list() *grpc.UnaryServerInfo {
 	return &grpc.UnaryServerInfo{FullMethod: "/multinic.v1.FleetService/ListNodes"}
 }
 
-func TestOneCallerHasSixteenCallsAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		gate := identity.NewGate(known{caller: identity.Caller{Name: "alice"}}, zap.NewNop())
-		end := make(chan struct{})
-		call := func() error {
-			_, err := gate.Unary(t.Context(), nil, list(), func(context.Context, any) (any, error) { <-end; return "answer", nil })
+func TestAnOperatorHasSixteenCallsAtOnceAndANodeEight(t *testing.T) {
+	for caller, most := range map[identity.Caller]int{{Name: "alice"}: 16, {Name: "executor on node-a", Node: "node-a"}: 8} {
+		synctest.Test(t, func(t *testing.T) {
+			gate := identity.NewGate(known{caller: caller}, zap.NewNop())
+			end := make(chan struct{})
+			call := func() error {
+				_, err := gate.Unary(t.Context(), nil, list(), func(context.Context, any) (any, error) { <-end; return "answer", nil })
 
-			return err
-		}
-		var calls sync.WaitGroup
-		for range 16 {
-			calls.Go(func() { allowed(t, "a call", call()) })
-		}
-		synctest.Wait()
-		if err := call(); status.Code(err) != codes.ResourceExhausted {
-			t.Errorf("one more: %v", err)
-		}
-		close(end)
-		calls.Wait()
-		allowed(t, "when they have ended", call())
-	})
+				return err
+			}
+			var calls sync.WaitGroup
+			for range most {
+				calls.Go(func() { allowed(t, "a call", call()) })
+			}
+			synctest.Wait()
+			if err := call(); status.Code(err) != codes.ResourceExhausted {
+				t.Errorf("%s, one more: %v", caller.Name, err)
+			}
+			close(end)
+			calls.Wait()
+			allowed(t, "when they have ended", call())
+		})
+	}
 }
 
 func TestRefusalsAreLoggedAtABoundedRate(t *testing.T) {

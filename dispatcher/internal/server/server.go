@@ -26,14 +26,16 @@ import (
 
 // Limits on what a peer can make the dispatcher hold, and for how long it may be gone unnoticed.
 const (
-	// maxMessage is what a caller may send at once, in bytes: four times a report that is as full as it may be.
+	// maxMessage is what a caller may send at once, in bytes: four times a report that is as full as it may be. It is read only of a caller
+	// who may make the call.
 	maxMessage = 512 << 10
-	// window is what a stream, and connectionWindow what a connection, may have sent that was not taken yet, in bytes: gRPC's least.
+	// window is what a stream may have sent that was not taken yet, in bytes: gRPC's least. connectionWindow is what a connection may have
+	// on its way to us; gRPC renews it whether anybody takes what comes or not, so what a connection holds is streamsAConnection windows.
 	window           = 64 << 10
 	connectionWindow = 2 * window
-	// streamsAConnection is for clients that serve many: an executor needs one, an operator a few. A client waits for a place
-	// where it has as many as that.
-	streamsAConnection = 128
+	// streamsAConnection is how many calls a connection may have at once: an executor needs one, and a second while the first ends; an
+	// operator's grpcurl two, one of them for reflection. A client waits for a place where it has as many as that.
+	streamsAConnection = 8
 	// A peer whose node lost its power is noticed within half a minute, at the cost of a small packet each way.
 	pingAfter   = 20 * time.Second
 	pingTimeout = 10 * time.Second
@@ -71,7 +73,11 @@ func New(services Services, who identity.Identity, log *zap.Logger, metrics prom
 		return status.Error(codes.Internal, "an internal error; the dispatcher's log has it")
 	})
 	gate := identity.NewGate(who, log)
-	server := grpc.NewServer(
+	// Outermost first: what a recovered call returns is logged and counted. What the gate refuses is counted, and logged by the gate, at
+	// a bounded rate.
+	single := calls{timed: map[string]bool{}, around: chain(counted.UnaryServerInterceptor(), recovery.UnaryServerInterceptor(recovered), gate.Unary,
+		logging.UnaryServerInterceptor(logger(log), logged...), recovery.UnaryServerInterceptor(recovered))}
+	single.Server = grpc.NewServer(
 		grpc.Creds(who.Credentials()),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxConcurrentStreams(streamsAConnection),
@@ -83,10 +89,9 @@ func New(services Services, who identity.Identity, log *zap.Logger, metrics prom
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingsAllowed, PermitWithoutStream: true}),
 		// The handlers' goroutines are waited for, so that nothing speaks to a reconciler that has stopped.
 		grpc.WaitForHandlers(true),
-		// Outermost first: what a recovered call returns is logged and counted. What the gate refuses is counted, and logged by the gate, at
-		// a bounded rate.
-		grpc.ChainUnaryInterceptor(counted.UnaryServerInterceptor(), recovery.UnaryServerInterceptor(recovered), gate.Unary,
-			logging.UnaryServerInterceptor(logger(log), logged...), recovery.UnaryServerInterceptor(recovered)),
+		grpc.InTapHandle(single.begin),
+		// What single does not serve, which is nothing, would meet the same gate, though later.
+		grpc.UnaryInterceptor(single.around),
 		grpc.ChainStreamInterceptor(counted.StreamServerInterceptor(), recovery.StreamServerInterceptor(recovered), gate.Stream,
 			logging.StreamServerInterceptor(logger(log), logged...), recovery.StreamServerInterceptor(recovered)),
 		// What there is not is refused by the gate too: only who may call something learns that it is missing.
@@ -94,13 +99,13 @@ func New(services Services, who identity.Identity, log *zap.Logger, metrics prom
 			return status.Error(codes.Unimplemented, "there is no such method")
 		}),
 	)
-	multinicv1.RegisterDispatchServiceServer(server, services.Dispatch)
-	multinicv1.RegisterFleetServiceServer(server, services.Fleet)
-	healthv1.RegisterHealthServer(server, services.Health)
-	reflection.Register(server)
-	counted.InitializeMetrics(server)
+	multinicv1.RegisterDispatchServiceServer(single, services.Dispatch)
+	multinicv1.RegisterFleetServiceServer(single, services.Fleet)
+	healthv1.RegisterHealthServer(single, services.Health)
+	reflection.Register(single)
+	counted.InitializeMetrics(single)
 
-	return server, nil
+	return single.Server, nil
 }
 
 // logger words the middleware's events with zap.
