@@ -157,6 +157,8 @@ type said struct {
 	Expires  int64    `json:"exp"`
 	Issued   int64    `json:"iat"`
 	ID       string   `json:"jti"`
+	// Kubernetes has the UIDs of what it is bound to.
+	Kubernetes map[string]map[string]string `json:"kubernetes.io"`
 }
 
 // sign makes a token of a service account, NAMESPACE:NAME, that is bound to a pod, NAMESPACE/NAME, if one is given; its time begins an hour
@@ -166,8 +168,12 @@ func (a *apiServer) sign(account, pod string, life time.Duration, audiences ...s
 	if life < 0 {
 		issued, life = issued.Add(-time.Hour), time.Hour+life
 	}
+	bound := map[string]map[string]string{"serviceaccount": {"uid": "uid of " + account}}
+	if pod != "" {
+		bound["pod"] = map[string]string{"uid": "uid of " + pod}
+	}
 	payload, err := json.Marshal(said{
-		Audience: audiences, Account: account, Pod: pod, Expires: issued.Add(life).Unix(), Issued: issued.Unix(), ID: rand.Text(),
+		Audience: audiences, Account: account, Pod: pod, Expires: issued.Add(life).Unix(), Issued: issued.Unix(), ID: rand.Text(), Kubernetes: bound,
 	})
 	if err != nil {
 		panic(err)

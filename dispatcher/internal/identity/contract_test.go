@@ -68,6 +68,12 @@ func keepsContract(t *testing.T, config *rest.Config) {
 		t.Errorf("a token lives for %v, error %v", left, err)
 	}
 
+	// The next token of the same pod says, by UIDs, that it is of the same.
+	same, another := k.token("executor", "pod-a", "multinic-dispatcher"), k.token("executor", "", "multinic-dispatcher")
+	if identity.Holder(bound) == "" || identity.Holder(same) != identity.Holder(bound) || identity.Holder(another) == identity.Holder(bound) {
+		t.Errorf("holders are %x, %x, and %x of one that is not bound", identity.Holder(bound), identity.Holder(same), identity.Holder(another))
+	}
+
 	// One that is not names neither.
 	operator := review(k.token("operator", "", "multinic-dispatcher"))
 	if !operator.Authenticated || operator.User.Username != "system:serviceaccount:"+k.namespace+":operator" || len(operator.User.Extra["authentication.kubernetes.io/node-name"]) != 0 {

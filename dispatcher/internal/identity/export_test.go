@@ -11,3 +11,13 @@ func Life(token string) (time.Duration, error) {
 
 	return claims.life(), nil
 }
+
+// Holder is whose token it claims to be, by UIDs; empty: it does not say so.
+func Holder(token string) string {
+	claims, err := claimsOf(token)
+	if err != nil {
+		return ""
+	}
+
+	return claims.holder()
+}

@@ -3,6 +3,8 @@ package identity_test
 import (
 	"context"
 	"crypto/tls"
+	"encoding/base64"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -220,12 +222,30 @@ func TestASessionLivesAsLongAsItsTokenFromTheReviewAndReopensOnItsConnection(t *
 
 func TestTheAPIServerIsNotAskedAboutWhatIsNotForUs(t *testing.T) {
 	k := serveKubernetes(t)
-	for _, says := range []string{"Bearer x", "Bearer " + k.api.sign(executor, "system/pod-a", time.Hour, "another"), "Bearer " + strings.Repeat("x", 9000)} {
-		refused(t, says[:8], openSession(t, k.saying(says), "node-a"), codes.Unauthenticated)
+	_, signed, _ := strings.Cut(k.api.sign(executor, "system/pod-a", time.Hour, ours), ".")
+	encode := base64.RawURLEncoding.EncodeToString
+	claiming := func(claims string) string {
+		return "Bearer " + encode([]byte(`{"alg":"RS256"}`)) + "." + encode([]byte(claims)) + ".x"
+	}
+	now := time.Now().Unix()
+	for what, says := range map[string]string{
+		"no JSON web token": "Bearer x", "another audience": "Bearer " + k.api.sign(executor, "system/pod-a", time.Hour, "another"),
+		"a long one": "Bearer " + strings.Repeat("x", 9000), "not signed": "Bearer " + encode([]byte(`{"alg":"none"}`)) + "." + signed,
+		"over for two days":      claiming(fmt.Sprintf(`{"aud":%q,"iat":%d,"exp":%d}`, ours, now-180_000, now-172_800)),
+		"issued in two days":     claiming(fmt.Sprintf(`{"aud":%q,"iat":%d,"exp":%d}`, ours, now+172_800, now+180_000)),
+		"to be used in two days": claiming(fmt.Sprintf(`{"aud":%q,"iat":%d,"nbf":%d,"exp":%d}`, ours, now, now+172_800, now+180_000)),
+	} {
+		refused(t, what, openSession(t, k.saying(says), "node-a"), codes.Unauthenticated)
 	}
 	k.api.do(func() {
 		if k.api.tokenReviews != 0 {
 			t.Errorf("it was asked %d times", k.api.tokenReviews)
+		}
+	})
+	refused(t, "over for an hour", openSession(t, k.saying(claiming(fmt.Sprintf(`{"aud":%q,"iat":%d,"exp":%d}`, ours, now-7200, now-3600))), "node-a"), codes.Unauthenticated)
+	k.api.do(func() {
+		if k.api.tokenReviews != 1 {
+			t.Errorf("about a token whose time may be over by a wrong clock alone it was asked %d times", k.api.tokenReviews)
 		}
 	})
 }

@@ -39,8 +39,8 @@ func believing(t *testing.T, life time.Duration, test func(o *oracle, authorize 
 	t.Helper()
 	own := authority.New(t, "servers").Issue(authority.Leaf{CommonName: "dispatcher", Hosts: []string{"127.0.0.1"}})
 	settings := identity.KubernetesSettings{Certificate: write(t, own.Certificate), Key: write(t, own.Key), Audience: ours, Executors: "system/executor"}
-	bearer := (&apiServer{key: []byte("k")}).sign(executor, "system/pod-a", life, ours)
 	synctest.Test(t, func(t *testing.T) {
+		bearer := (&apiServer{key: []byte("k")}).sign(executor, "system/pod-a", life, ours)
 		o := &oracle{token: good}
 		who, err := identity.NewKubernetes(settings, o, zap.NewNop())
 		must(t, err)
