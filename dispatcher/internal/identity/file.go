@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -85,21 +84,10 @@ func (f *files[T]) load() (bool, error) {
 
 // openPair reads a certificate, with those between it and its CA, and its key.
 func openPair(log *zap.Logger, certificate, key string) (*files[*tls.Certificate], error) {
-	return openFiles(log, func(contents [][]byte) (*tls.Certificate, error) {
-		pair, err := tls.X509KeyPair(contents[0], contents[1])
-
-		return &pair, err //nolint:wrapcheck // load names the files
-	}, certificate, key)
+	return openFiles(log, func(contents [][]byte) (*tls.Certificate, error) { return pairOf(contents[0], contents[1]) }, certificate, key)
 }
 
 // openCAs reads the certificates of CAs.
 func openCAs(log *zap.Logger, path string) (*files[*x509.CertPool], error) {
-	return openFiles(log, func(contents [][]byte) (*x509.CertPool, error) {
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(contents[0]) {
-			return nil, errors.New("it has no certificate in PEM")
-		}
-
-		return pool, nil
-	}, path)
+	return openFiles(log, func(contents [][]byte) (*x509.CertPool, error) { return poolOf(contents[0]) }, path)
 }

@@ -3,6 +3,8 @@ package identity_test
 import (
 	"crypto/tls"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -184,6 +186,57 @@ func TestFilesAreReadAnewWhenTheyHaveChanged(t *testing.T) {
 
 	m.put(map[string][]byte{"ca": nil})
 	allowed(t, "no CA: what was there before", openSession(t, m.as("node-a", anExecutor), "node-a"))
+}
+
+func TestHalfOfABundleOfCAsIsNotTaken(t *testing.T) {
+	m := serveMTLS(t)
+	next := authority.New(t, "next callers")
+	both := slices.Concat(m.callers.PEM, next.PEM)
+	m.put(map[string][]byte{"ca": both})
+	pair := next.Issue(authority.Leaf{CommonName: "node-b", Organisations: []string{anExecutor}})
+	before := m.with(pair)
+	allowed(t, "the second CA", openSession(t, before, "node-b"))
+	m.put(map[string][]byte{"ca": both[:len(both)-40]})
+	allowed(t, "half of it, on a connection that was there", openSession(t, before, "node-b"))
+	allowed(t, "half of it, on a new connection", openSession(t, m.with(pair), "node-b"))
+	if said := m.logs.FilterLevelExact(zap.ErrorLevel).FilterMessageSnippet("what they said before stands").Len(); said != 1 {
+		t.Errorf("it was said %d times that the file is not whole", said)
+	}
+	m.put(map[string][]byte{"ca": m.callers.PEM})
+	refused(t, "without the second CA, on a connection that was there", openSession(t, before, "node-b"), codes.Unauthenticated)
+}
+
+func TestAFileThatIsCutIsNotTaken(t *testing.T) {
+	servers, first, second := authority.New(t, "servers"), authority.New(t, "first"), authority.New(t, "second")
+	own := servers.Issue(authority.Leaf{CommonName: "dispatcher", Hosts: []string{"127.0.0.1"}})
+	dir := t.TempDir()
+	opens := func(certificate, ca []byte) error {
+		paths := identity.MTLSFiles{Certificate: filepath.Join(dir, "cert"), Key: filepath.Join(dir, "key"), ClientCA: filepath.Join(dir, "ca")}
+		for path, content := range map[string][]byte{paths.Certificate: certificate, paths.Key: own.Key, paths.ClientCA: ca} {
+			must(t, os.WriteFile(path, content, 0o600))
+		}
+		_, err := identity.NewMTLS(paths, zap.NewNop())
+
+		return err
+	}
+	chain, both := slices.Concat(own.Certificate, servers.PEM), slices.Concat(first.PEM, []byte("# the next one\n"), second.PEM, []byte("# the last one - for now\n"))
+	allowed(t, "whole files", opens(chain, both))
+	allowed(t, "a CA alone", opens(chain, first.PEM))
+	for n := 1; n < len(second.PEM)-1; n++ {
+		if opens(chain, slices.Concat(first.PEM, second.PEM[:n])) == nil {
+			t.Errorf("%d bytes of the second CA are taken for none", n)
+		}
+	}
+	for n := 1; n < len(first.PEM)-1; n++ {
+		if opens(chain, slices.Concat(first.PEM[:n], second.PEM)) == nil {
+			t.Errorf("%d bytes of the first CA are taken for none", n)
+		}
+	}
+	for n := 1; n < len(servers.PEM)-1; n++ {
+		if opens(chain[:len(own.Certificate)+n], both) == nil {
+			t.Errorf("%d bytes of the CA of a certificate are taken for none", n)
+		}
+	}
 }
 
 func TestASessionEndsInGoodOrderWithItsCertificate(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -35,11 +34,7 @@ func Certificate(ca, certificate, key string, log *zap.Logger) (*Credential, err
 	if err != nil {
 		return nil, err
 	}
-	pair, err := openFiles(log, func(contents [][]byte) (*tls.Certificate, error) {
-		pair, err := tls.X509KeyPair(contents[0], contents[1])
-
-		return &pair, err //nolint:wrapcheck // load names the files
-	}, certificate, key)
+	pair, err := openFiles(log, func(contents [][]byte) (*tls.Certificate, error) { return pairOf(contents[0], contents[1]) }, certificate, key)
 	if err != nil {
 		return nil, fmt.Errorf("--tls-cert (TLS_CERT) and --tls-key (TLS_KEY): %w", err)
 	}
@@ -114,14 +109,7 @@ func readToken(path string) (string, error) {
 
 // openCAs reads the dispatcher's CAs.
 func openCAs(log *zap.Logger, path string) (*files[*x509.CertPool], error) {
-	cas, err := openFiles(log, func(contents [][]byte) (*x509.CertPool, error) {
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(contents[0]) {
-			return nil, errors.New("it has no certificate in PEM")
-		}
-
-		return pool, nil
-	}, path)
+	cas, err := openFiles(log, func(contents [][]byte) (*x509.CertPool, error) { return poolOf(contents[0]) }, path)
 	if err != nil {
 		return nil, fmt.Errorf("--tls-ca (TLS_CA): %w", err)
 	}

@@ -7,11 +7,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -133,6 +135,33 @@ func TestACertificateIsShownAsItIsNow(t *testing.T) {
 	put(servers.PEM, second)
 	if got := d.meets(c); got != "second " {
 		t.Errorf("with the old CA again it meets %q", got)
+	}
+}
+
+func TestHalfOfABundleOfCAsIsNotTaken(t *testing.T) {
+	before, after := authority.New(t, "before"), authority.New(t, "after")
+	d := serve(t, after, tls.VersionTLS13, 0)
+	both := slices.Concat(before.PEM, after.PEM)
+	files := authority.NewVolume(t, t.TempDir())
+	put := func(ca []byte) { files.Put(map[string][]byte{"ca": ca, "token": []byte("one")}) }
+	put(both)
+	core, logs := observer.New(zap.ErrorLevel)
+	c, err := credential.Token(files.Path("ca"), files.Path("token"), zap.New(core))
+	must(t, err)
+	for n := 1; n < len(after.PEM)-1; n += 10 {
+		for _, cut := range [][]byte{slices.Concat(before.PEM, after.PEM[:n]), slices.Concat(after.PEM[:n], before.PEM)} {
+			put(cut)
+			if got := d.meets(c); got != "nobody Bearer one" {
+				t.Fatalf("with %d bytes of the dispatcher's CA it meets %q", n, got)
+			}
+		}
+	}
+	if logs.Len() != 1 {
+		t.Errorf("it was said %d times that the file is not whole", logs.Len())
+	}
+	put(before.PEM)
+	if got := d.meets(c); got != "Unavailable" {
+		t.Errorf("without the dispatcher's CA it meets %q", got)
 	}
 }
 
