@@ -55,6 +55,8 @@ type Leaf struct {
 	Organisations []string
 	// Hosts are the names and addresses of a server; without any it is a client's certificate.
 	Hosts []string
+	// NotBefore is when it begins. Zero: an hour ago.
+	NotBefore time.Time
 	// NotAfter is when it ends. Zero: with the CA.
 	NotAfter time.Time
 }
@@ -68,8 +70,11 @@ func (ca *CA) Issue(leaf Leaf) Pair {
 	key := ca.newKey()
 	template := &x509.Certificate{
 		SerialNumber: ca.serial(), Subject: pkix.Name{CommonName: leaf.CommonName, Organization: leaf.Organisations},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: leaf.NotAfter, KeyUsage: x509.KeyUsageDigitalSignature,
+		NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	if template.NotBefore.IsZero() {
+		template.NotBefore = time.Now().Add(-time.Hour)
 	}
 	if template.NotAfter.IsZero() {
 		template.NotAfter = ca.certificate.NotAfter

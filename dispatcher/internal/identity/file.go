@@ -9,16 +9,20 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 )
 
 // files are files that are read again whenever what they say is wanted, and understood again where that has changed. What cannot be
 // understood, such as a certificate that has been written while its key has not, is logged once, and what was understood last
-// stands. They are compared by content: times lie where files are swapped by symbolic links, as Kubernetes does it.
+// stands; so it does where it is of use and what is there now is not. They are compared by content: times lie where files
+// are swapped by symbolic links, as Kubernetes does it.
 type files[T any] struct {
 	paths []string
 	parse func(contents [][]byte) (T, error)
+	// check says why something that was understood is of no use now.
+	check func(T) error
 	log   *zap.Logger
 
 	mu       sync.Mutex // guards the others
@@ -28,11 +32,15 @@ type files[T any] struct {
 	complaint string
 }
 
-// openFiles reads files for the first time.
-func openFiles[T any](log *zap.Logger, parse func([][]byte) (T, error), paths ...string) (*files[T], error) {
-	f := &files[T]{paths: paths, parse: parse, log: log}
+// openFiles reads files for the first time. What is of no use is logged, and no error: a clock may be wrong at the start, and the files may be
+// replaced at any time.
+func openFiles[T any](log *zap.Logger, parse func([][]byte) (T, error), check func(T) error, paths ...string) (*files[T], error) {
+	f := &files[T]{paths: paths, parse: parse, check: check, log: log}
 	if _, err := f.load(); err != nil {
 		return nil, err
+	}
+	if err := check(f.value); err != nil {
+		log.Error("files are of no use now; they are read again whenever they are needed", zap.Strings("files", paths), zap.Error(err))
 	}
 
 	return f, nil
@@ -54,11 +62,21 @@ func (f *files[T]) get() T {
 	case err == nil:
 		f.complaint = ""
 		if changed {
-			f.log.Info("files have changed and were read anew", zap.Strings("files", f.paths))
+			f.tell()
 		}
 	}
 
 	return f.value
+}
+
+// tell logs that files have changed and were understood.
+func (f *files[T]) tell() {
+	if err := f.check(f.value); err != nil {
+		f.log.Error("files have changed and are of no use now, no more than what they said before", zap.Strings("files", f.paths), zap.Error(err))
+
+		return
+	}
+	f.log.Info("files have changed and were read anew", zap.Strings("files", f.paths))
 }
 
 // load reads the files, and says whether they have changed and were understood.
@@ -77,6 +95,9 @@ func (f *files[T]) load() (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", strings.Join(f.paths, ", "), err)
 	}
+	if err := f.check(value); err != nil && f.contents != nil && f.check(f.value) == nil {
+		return false, fmt.Errorf("%s: %w", strings.Join(f.paths, ", "), err)
+	}
 	f.contents, f.value = contents, value
 
 	return true, nil
@@ -84,10 +105,12 @@ func (f *files[T]) load() (bool, error) {
 
 // openPair reads a certificate, with those between it and its CA, and its key.
 func openPair(log *zap.Logger, certificate, key string) (*files[*tls.Certificate], error) {
-	return openFiles(log, func(contents [][]byte) (*tls.Certificate, error) { return pairOf(contents[0], contents[1]) }, certificate, key)
+	return openFiles(log, func(contents [][]byte) (*tls.Certificate, error) { return pairOf(contents[0], contents[1]) },
+		func(pair *tls.Certificate) error { return checkPair(pair, time.Now()) }, certificate, key)
 }
 
 // openCAs reads the certificates of CAs.
 func openCAs(log *zap.Logger, path string) (*files[*x509.CertPool], error) {
-	return openFiles(log, func(contents [][]byte) (*x509.CertPool, error) { return poolOf(contents[0]) }, path)
+	return openFiles(log, func(contents [][]byte) (*x509.CertPool, error) { return poolOf(contents[0]) },
+		func(*x509.CertPool) error { return nil }, path)
 }

@@ -239,6 +239,82 @@ func TestAFileThatIsCutIsNotTaken(t *testing.T) {
 	}
 }
 
+func TestAPairThatIsOfNoUseDoesNotReplaceOneThatIs(t *testing.T) {
+	m := serveMTLS(t)
+	hosts := []string{"127.0.0.1"}
+	over := authority.Leaf{CommonName: "dispatcher", Hosts: hosts, NotAfter: time.Now().Add(-time.Minute)}
+	for n, leaf := range []authority.Leaf{over, {CommonName: "dispatcher", Hosts: hosts, NotBefore: time.Now().Add(time.Hour)}, {CommonName: "a client's"}} {
+		pair := m.servers.Issue(leaf)
+		m.put(map[string][]byte{"cert": pair.Certificate, "key": pair.Key})
+		for range 2 {
+			allowed(t, "the pair that was there", openSession(t, m.as("node-a", anExecutor), "node-a"))
+		}
+		if said := m.logs.FilterLevelExact(zap.ErrorLevel).FilterMessageSnippet("what they said before stands").Len(); said != n+1 {
+			t.Errorf("pair %d: it was said %d times in all that one is of no use", n, said)
+		}
+	}
+
+	// One that is of use later is taken then, and one of use again after that.
+	soon := time.Now().Add(2 * time.Second).Truncate(time.Second)
+	later := m.servers.Issue(authority.Leaf{CommonName: "later", Hosts: hosts, NotBefore: soon})
+	m.put(map[string][]byte{"cert": later.Certificate, "key": later.Key})
+	for m.shows() != "later" {
+		if time.Since(soon) > patience {
+			t.Fatal("a pair that has become valid is not taken")
+		}
+	}
+	if time.Now().Before(soon) {
+		t.Error("a pair is taken before it is valid")
+	}
+}
+
+func TestAPairThatIsOfNoUseIsTakenWhereThereIsNoBetterAndSaidLoudly(t *testing.T) {
+	servers, dir := authority.New(t, "servers"), t.TempDir()
+	files := authority.NewVolume(t, dir)
+	put := func(name string, end time.Time) {
+		own := servers.Issue(authority.Leaf{CommonName: name, Hosts: []string{"127.0.0.1"}, NotAfter: end})
+		files.Put(map[string][]byte{"cert": own.Certificate, "key": own.Key, "ca": servers.PEM})
+	}
+	over := time.Now().Add(-time.Minute)
+	put("first", over)
+	d := serve(t, servers, func(log *zap.Logger) (identity.Identity, error) {
+		return identity.NewMTLS(identity.MTLSFiles{Certificate: files.Path("cert"), Key: files.Path("key"), ClientCA: files.Path("ca")}, log)
+	})
+	loud := d.logs.FilterLevelExact(zap.ErrorLevel)
+	if loud.FilterMessageSnippet("files are of no use now").Len() != 1 || !strings.Contains(loud.All()[0].ContextMap()["error"].(string), "valid until") { //nolint:forcetypeassert // it panics, and the test shows it
+		t.Errorf("at the start the log has %v", loud.All())
+	}
+	put("second", over)
+	if got := d.shows(); got != "second" {
+		t.Errorf("it shows the pair %q", got)
+	}
+	if said := d.logs.FilterLevelExact(zap.ErrorLevel).FilterMessageSnippet("no more than what they said before").Len(); said != 1 {
+		t.Errorf("it was said %d times that neither is of use", said)
+	}
+	put("third", time.Time{})
+	if got := d.shows(); got != "third" {
+		t.Errorf("it shows the pair %q", got)
+	}
+}
+
+// shows is the common name of the dispatcher's certificate, whether it is valid or not.
+func (d *dispatcher) shows() string {
+	d.t.Helper()
+	name := ""
+	// What is looked at is what it shows; it then asks for a certificate, and gets none.
+	dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}, VerifyConnection: func(state tls.ConnectionState) error { //nolint:gosec // see above
+		name = state.PeerCertificates[0].Subject.CommonName
+
+		return nil
+	}}}
+	connection, err := dialer.DialContext(d.t.Context(), "tcp", d.address)
+	if err == nil {
+		_ = connection.Close()
+	}
+
+	return name
+}
+
 func TestASessionEndsInGoodOrderWithItsCertificate(t *testing.T) {
 	m := serveMTLS(t)
 	// Certificates have whole seconds.

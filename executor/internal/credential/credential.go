@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
@@ -34,7 +35,8 @@ func Certificate(ca, certificate, key string, log *zap.Logger) (*Credential, err
 	if err != nil {
 		return nil, err
 	}
-	pair, err := openFiles(log, func(contents [][]byte) (*tls.Certificate, error) { return pairOf(contents[0], contents[1]) }, certificate, key)
+	pair, err := openFiles(log, func(contents [][]byte) (*tls.Certificate, error) { return pairOf(contents[0], contents[1]) },
+		func(pair *tls.Certificate) error { return checkPair(pair, time.Now()) }, certificate, key)
 	if err != nil {
 		return nil, fmt.Errorf("--tls-cert (TLS_CERT) and --tls-key (TLS_KEY): %w", err)
 	}
@@ -109,7 +111,8 @@ func readToken(path string) (string, error) {
 
 // openCAs reads the dispatcher's CAs.
 func openCAs(log *zap.Logger, path string) (*files[*x509.CertPool], error) {
-	cas, err := openFiles(log, func(contents [][]byte) (*x509.CertPool, error) { return poolOf(contents[0]) }, path)
+	cas, err := openFiles(log, func(contents [][]byte) (*x509.CertPool, error) { return poolOf(contents[0]) },
+		func(*x509.CertPool) error { return nil }, path)
 	if err != nil {
 		return nil, fmt.Errorf("--tls-ca (TLS_CA): %w", err)
 	}

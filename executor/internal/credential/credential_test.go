@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -162,6 +163,36 @@ func TestHalfOfABundleOfCAsIsNotTaken(t *testing.T) {
 	put(before.PEM)
 	if got := d.meets(c); got != "Unavailable" {
 		t.Errorf("without the dispatcher's CA it meets %q", got)
+	}
+}
+
+func TestAPairThatIsOfNoUseDoesNotReplaceOneThatIs(t *testing.T) {
+	servers := authority.New(t, "servers")
+	d := serve(t, servers, tls.VersionTLS13, 0)
+	files := authority.NewVolume(t, t.TempDir())
+	put := func(leaf authority.Leaf) {
+		pair := d.callers.Issue(leaf)
+		files.Put(map[string][]byte{"ca": servers.PEM, "cert": pair.Certificate, "key": pair.Key})
+	}
+	over := time.Now().Add(-time.Minute)
+	put(authority.Leaf{CommonName: "over", NotAfter: over})
+	core, logs := observer.New(zap.ErrorLevel)
+	c, err := credential.Certificate(files.Path("ca"), files.Path("cert"), files.Path("key"), zap.New(core))
+	must(t, err)
+	if logs.FilterMessageSnippet("files are of no use now").Len() != 1 {
+		t.Errorf("at the start the log has %v", logs.All())
+	}
+	put(authority.Leaf{CommonName: "first"})
+	for n, leaf := range []authority.Leaf{{CommonName: "first"}, {NotAfter: over}, {NotBefore: time.Now().Add(time.Hour)}, {Hosts: []string{"a server's"}}} {
+		put(leaf)
+		for range 2 {
+			if got := d.meets(c); got != "first " {
+				t.Errorf("with pair %d it meets %q", n, got)
+			}
+		}
+	}
+	if said := logs.FilterMessageSnippet("what they said before stands").Len(); said != 3 {
+		t.Errorf("it was said %d times that a pair is of no use", said)
 	}
 }
 

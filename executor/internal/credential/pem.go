@@ -7,6 +7,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 )
 
 // errCut is a file that ends before what it says begins has ended, or that is not whole in its midst. Whoever writes a file in place leaves it so
@@ -42,6 +44,22 @@ func pairOf(certificate, key []byte) (*tls.Certificate, error) {
 	pair, err := tls.X509KeyPair(certificate, key)
 
 	return &pair, err //nolint:wrapcheck // load names the files
+}
+
+// checkPair says why nobody believes a pair now, whatever CAs they know.
+func checkPair(pair *tls.Certificate, now time.Time) error {
+	leaf := pair.Leaf
+	usages := leaf.ExtKeyUsage
+	switch {
+	case now.Before(leaf.NotBefore):
+		return fmt.Errorf("the certificate is not valid before %s", leaf.NotBefore.Format(time.RFC3339))
+	case now.After(leaf.NotAfter):
+		return fmt.Errorf("the certificate was valid until %s", leaf.NotAfter.Format(time.RFC3339))
+	case len(usages)+len(leaf.UnknownExtKeyUsage) > 0 && !slices.Contains(usages, x509.ExtKeyUsageClientAuth) && !slices.Contains(usages, x509.ExtKeyUsageAny):
+		return errors.New("the certificate's extended usages do not have clientAuth")
+	}
+
+	return nil
 }
 
 // poolOf are the certificates of a file in PEM: all of them, or none.
