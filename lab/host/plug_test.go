@@ -78,6 +78,7 @@ func TestACardThatIsGoneLeavesNoRules(t *testing.T) {
 		s.fleet.Insert(all...)
 		s.node.StartExecutor()
 		s.fleet.AwaitAll()
+		time.Sleep(calm) // The kernel speaks of links that came up once more, within a second.
 		for range 2 {
 			m := monitor.Start(t, s.node.Node)
 			s.cards[1].Unplug()
