@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"multinic.dev/executor/internal/durable"
@@ -43,16 +44,12 @@ func beVictim(dir string) {
 	}
 }
 
-// TestNothingIsLeftOfWhatAKilledProcessWrote but the files and links themselves, whenever it is killed.
+// TestNothingIsLeftOfWhatAKilledProcessWrote but the files and links themselves. It is stopped again and again, and killed where it has
+// something half written: a file, and then a link.
 func TestNothingIsLeftOfWhatAKilledProcessWrote(t *testing.T) {
 	dir := t.TempDir()
 	isOurs := func(name string) bool { return slices.Contains([]string{"file0", "link1", "shared"}, name) }
-	const mostKills = 500
-	seen := map[string]bool{}
-	for kills := 0; !seen["file"] || !seen["link"]; kills++ {
-		if kills == mostKills {
-			t.Fatalf("in %d kills it left %v alone, so nothing is shown", kills, seen)
-		}
+	for _, half := range []string{".file0", ".link1"} {
 		victim := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // the test itself
 		victim.Env = append(os.Environ(), victimEnv+"="+dir)
 		out, err := victim.StdoutPipe()
@@ -65,20 +62,41 @@ func TestNothingIsLeftOfWhatAKilledProcessWrote(t *testing.T) {
 		if _, err := out.Read(make([]byte, 1)); err != nil {
 			t.Fatal(err)
 		}
+		const mostStops = 200_000
+		for stops := 0; ; stops++ {
+			if stops == mostStops {
+				t.Fatalf("in %d stops it has never left a %s* alone, so nothing is shown", stops, half)
+			}
+			stop(t, victim.Process.Pid)
+			if slices.ContainsFunc(names(t, dir), func(name string) bool { return strings.HasPrefix(name, half) }) {
+				break
+			}
+			if err := victim.Process.Signal(syscall.SIGCONT); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if err := victim.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
 		_ = victim.Wait() // It was killed.
-		for _, name := range names(t, dir) {
-			seen["file"] = seen["file"] || strings.HasPrefix(name, ".file0") || strings.HasPrefix(name, ".shared")
-			seen["link"] = seen["link"] || strings.HasPrefix(name, ".link1")
-		}
 		if err := durable.Sweep(dir, isOurs, func(string) {}); err != nil {
 			t.Fatal(err)
 		}
 		if left := fmt.Sprint(names(t, dir)); left != "[file0 link1 shared]" {
 			t.Fatalf("left are %s", left)
 		}
+	}
+}
+
+// stop stops a child of this process, and returns once it stands still.
+func stop(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+		t.Fatalf("the victim has not stopped, but %v: %v", status, err)
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 type slow struct {
 	transaction.Unguarded
 
+	mu     sync.Mutex // guards kernel and made
 	kernel plan.Kernel
 	pause  time.Duration
 	// astray is how often it first gives the card its address and takes it away again.
@@ -34,6 +35,8 @@ type slow struct {
 }
 
 func (s *slow) Read(context.Context) (plan.Kernel, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	kernel := s.kernel
 	kernel.Links = slices.Clone(kernel.Links)
 	kernel.Routes, kernel.Rules, kernel.Persisted = slices.Clone(kernel.Routes), slices.Clone(kernel.Rules), maps.Clone(kernel.Persisted)
@@ -43,9 +46,16 @@ func (s *slow) Read(context.Context) (plan.Kernel, error) {
 
 func (*slow) Surroundings(context.Context, *plan.Kernel) error { return nil }
 
-func (s *slow) Settings(string) (map[string]string, error) { return s.kernel.Links[0].Settings, nil }
+func (s *slow) Settings(string) (map[string]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	return s.kernel.Links[0].Settings, nil
+}
 
 func (s *slow) Apply(change plan.Change) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.made = append(s.made, change.String())
 	switch c := change.(type) {
 	case plan.AddAddress:
@@ -61,6 +71,8 @@ func (s *slow) Apply(change plan.Change) error {
 
 // Tell has the manager begin with the card's own, six things in all. The rules that belong to no card are two more, for which nobody waits.
 func (s *slow) Tell(_ context.Context, configs []plan.Config, _ []string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	laid := plan.LayOut(configs[0].NIC, 0, configs[0].Interfaces[0].Spec)
 	var tasks []func()
 	for range s.astray {
@@ -78,7 +90,9 @@ func (s *slow) Tell(_ context.Context, configs []plan.Config, _ []string) error 
 	s.working.Go(func() {
 		for _, task := range tasks[:own+s.most] {
 			time.Sleep(s.pause)
+			s.mu.Lock()
 			task()
+			s.mu.Unlock()
 		}
 	})
 
@@ -95,6 +109,8 @@ func (*slow) Check(_ context.Context, configs []plan.Config) []error {
 }
 
 func (s *slow) Persist(_ context.Context, configs []plan.Config, _ []string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, config := range configs {
 		s.kernel.Persisted[config.NIC] = config
 	}
