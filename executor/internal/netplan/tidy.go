@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,27 +41,26 @@ func (h *Host) Tidy() error {
 
 // tidyTrials removes the folders in which netplan was being tried.
 func (h *Host) tidyTrials() error {
-	entries, err := os.ReadDir(h.at(volatile))
-	if err = ignoreMissing(err); err != nil {
-		return err
-	}
-	for _, entry := range entries {
-		if number, is := strings.CutPrefix(entry.Name(), trialPrefix); is && entry.IsDir() && strings.Trim(number, "0123456789") == "" {
-			err = errors.Join(err, os.RemoveAll(h.at(filepath.Join(volatile, entry.Name()))))
-		}
-	}
-	return err
+	return removeFrom(h.at(volatile), func(entry fs.DirEntry) bool {
+		number, is := strings.CutPrefix(entry.Name(), trialPrefix)
+		return is && entry.IsDir() && strings.Trim(number, "0123456789") == ""
+	})
 }
 
 // tidyBackups removes the backups that were being made.
 func (h *Host) tidyBackups() error {
-	entries, err := os.ReadDir(h.backups)
+	return removeFrom(h.backups, func(entry fs.DirEntry) bool { return strings.HasPrefix(entry.Name(), unfinished) })
+}
+
+// removeFrom removes what of a folder is to go, with all that is in it. A folder that is not there has nothing.
+func removeFrom(dir string, goes func(entry fs.DirEntry) bool) error {
+	entries, err := os.ReadDir(dir)
 	if err = ignoreMissing(err); err != nil {
 		return err
 	}
 	for _, entry := range entries {
-		if strings.HasPrefix(entry.Name(), unfinished) {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(h.backups, entry.Name())))
+		if goes(entry) {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, entry.Name())))
 		}
 	}
 	return err

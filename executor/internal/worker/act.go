@@ -38,6 +38,11 @@ func (r *round) act(ctx context.Context, v *view) bool {
 	return cleared || len(r.attempts) > 0
 }
 
+// mayAct says whether anything may be done: there is a set, what it asks for is to be done, and the worker is not about to end.
+func (r *round) mayAct(ctx context.Context) bool {
+	return r.set.Generation != (work.Generation{}) && !r.Observe && ctx.Err() == nil
+}
+
 // makeBatch makes what is due of a batch.
 func (r *round) makeBatch(ctx context.Context, batch func(mac string) bool) {
 	for try := 0; try < tries && ctx.Err() == nil; try++ {

@@ -9,7 +9,6 @@ import (
 
 	"multinic.dev/executor/internal/plan"
 	"multinic.dev/executor/internal/transaction"
-	"multinic.dev/executor/internal/work"
 )
 
 // awayPeace is for how long what a NIC has left that is gone stays as it is: one that is only plugged in elsewhere is back by then, and
@@ -57,9 +56,4 @@ func (w *Worker) nextClearing(now time.Time) time.Time {
 	}
 
 	return time.Time{}
-}
-
-// mayAct says whether anything may be done: there is a set, what it asks for is to be done, and the worker is not about to end.
-func (r *round) mayAct(ctx context.Context) bool {
-	return r.set.Generation != (work.Generation{}) && !r.Observe && ctx.Err() == nil
 }
