@@ -46,7 +46,7 @@ func failures(generator string) []failure {
 			want: "FAILED PERSIST_FAILED", says: "has not ended within 30s", both: true,
 		},
 		{
-			what: "/etc cannot be written", begin: "mount --bind /etc /etc\nmount -o remount,bind,ro /etc", end: "umount /etc",
+			what: "/etc cannot be written", begin: "mount --bind /etc /etc\nmount -o remount,bind,ro /etc", end: "umount --lazy /etc",
 			want: "FAILED PERSIST_FAILED", says: "read-only file system", both: true,
 		},
 		{what: "the disk is full", begin: `
