@@ -83,7 +83,7 @@ test: modules ## run every test with the race detector
 test-vm: modules ## run the tests in virtual machines of Debian 12 and 13; needs root; ALL=1: with all combinations
 	@[ "$$(id -u)" -eq 0 ] || { echo 'virtual machines need root of the machine: sudo ./dev test-vm' >&2; exit 1; }
 	@$(call tools,gotestsum); set -x; \
-	MULTINIC_TEST_VM=$(if $(ALL),all,1) "$$tools/gotestsum" --format pkgname-and-test-fails -- -race -count=1 -p 1 -timeout 60m $(TESTFLAGS) multinic.dev/testbed/vm/... multinic.dev/testbed/monitor multinic.dev/lab/vm
+	MULTINIC_TEST_VM=$(if $(ALL),all,1) "$$tools/gotestsum" --format pkgname-and-test-fails -- -race -count=1 -p 1 -timeout $(if $(ALL),150m,60m) $(TESTFLAGS) multinic.dev/testbed/vm/... multinic.dev/testbed/monitor multinic.dev/lab/vm
 
 # All settings are at the top of tools/images. A variable that is empty there is as good as unset.
 .PHONY: images

@@ -17,7 +17,7 @@ import (
 type host struct {
 	*stage
 
-	underlay, wire *node.Wire
+	wire *node.Wire
 	// byManager says that networkd is told of changes, for which it is set up.
 	byManager bool
 }
@@ -32,6 +32,9 @@ type setup struct {
 	// cards is how many cards there are besides the host's own.
 	cards int
 }
+
+// inForeignPeace has networkd leave alone what is not its own, so that it may be told of changes.
+const inForeignPeace = "[Network]\nManageForeignRoutes=no\nManageForeignRoutingPolicyRules=no\nManageForeignNextHops=no\n"
 
 // onBothByBoth runs a test on both releases, with both activations: each release with one of them, and with MULTINIC_TEST_VM=all with
 // both. Containers are tested with all four (lab/host). Each runs beside others, as a guest has one processor.
