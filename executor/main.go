@@ -39,10 +39,10 @@ func start() int {
 	}
 }
 
-// complain prints an error as one line, and returns the exit code.
 // oneLine words several errors in one line.
 func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
+// complain prints an error as one line, and returns the exit code.
 func complain(err error, code int) int {
 	fmt.Fprintf(os.Stderr, "multinic-executor: %v\n", err)
 
