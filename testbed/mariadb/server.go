@@ -1,12 +1,13 @@
 // Package mariadb starts private MariaDB servers for tests and demonstrations.
 //
-// A server listens on a loopback port and a socket of its own, keeps its data in a folder that its caller gives, and
+// A server listens on a port, on loopback unless it is told another address, and a socket of its own, keeps its data in a folder that its caller gives, and
 // is stopped, killed, restarted and paused at will. The package has no database driver: it runs SQL through the
 // server's own client program, as root, over the socket.
 package mariadb
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -63,6 +64,7 @@ type process struct {
 
 type options struct {
 	binlog, bare, rollback bool
+	address                string // empty: loopback
 }
 
 // Option changes how a server is made.
@@ -73,6 +75,9 @@ func WithBinlog() Option { return func(o *options) { o.binlog = true } }
 
 // WithRollbackOnTimeout makes the server undo a whole transaction when one of its statements was not given a lock.
 func WithRollbackOnTimeout() Option { return func(o *options) { o.rollback = true } }
+
+// WithAddress makes the server listen on an address of the machine other than loopback's.
+func WithAddress(address string) Option { return func(o *options) { o.address = address } }
 
 // WithoutTable leaves database multinic empty; the dispatcher's account then has no rights yet.
 func WithoutTable() Option { return func(o *options) { o.bare = true } }
@@ -143,7 +148,7 @@ func freePort() (int, error) {
 }
 
 // Host is the address that the server listens on.
-func (s *Server) Host() string { return "127.0.0.1" }
+func (s *Server) Host() string { return cmp.Or(s.opts.address, "127.0.0.1") }
 
 // Port is the TCP port that the server listens on; it stays the same over restarts.
 func (s *Server) Port() int { return s.port }
@@ -181,7 +186,7 @@ func (s *Server) Restart() error {
 func (s *Server) launch() (*process, error) {
 	args := []string{
 		"--no-defaults", "--datadir=" + s.dataDir(), "--socket=" + s.Socket(), "--pid-file=" + filepath.Join(s.dir, "pid"),
-		"--bind-address=127.0.0.1", "--port=" + strconv.Itoa(s.port), "--skip-name-resolve",
+		"--bind-address=" + s.Host(), "--port=" + strconv.Itoa(s.port), "--skip-name-resolve",
 		// Small and quick, since every test has its own: durability is not what is tested here.
 		"--innodb-log-file-size=4M", "--innodb-buffer-pool-size=32M", "--innodb-flush-log-at-trx-commit=2", "--aria-log-file-size=8M",
 		"--performance-schema=OFF",
