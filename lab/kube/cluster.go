@@ -31,8 +31,11 @@ const (
 	// serviceRange has the services' addresses, and firstService is the API server's own among them.
 	serviceRange = "10.96.0.0/16"
 	firstService = "10.96.0.1"
-	// podRange is that of the addresses of the pods of the node with a number.
-	podRange = "10.244.%d.0/24"
+	// podRange is that of the addresses of the pods of the node with a number, out of those of all.
+	podRange  = "10.244.%d.0/24"
+	podRanges = "10.244.0.0/16"
+	// clusterDomain ends the names of services.
+	clusterDomain = "cluster.local"
 
 	// Audience is whom service accounts' tokens are for unless somebody asks for another. It is also who signs them.
 	Audience = "https://kubernetes.default.svc.cluster.local"

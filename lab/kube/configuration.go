@@ -10,11 +10,12 @@ import (
 // Where things are on a node.
 const (
 	componentsPath   = "/opt/kubernetes/components"
-	imagePath        = "/opt/kubernetes/image.tar"
 	containerdConfig = "/etc/containerd/config.toml"
 	networkConfig    = "/etc/cni/net.d/10-lab.conflist"
 	kubeletConfig    = "/etc/kubernetes/kubelet.json"
 	kubeletAccess    = "/etc/kubernetes/kubelet.kubeconfig"
+	proxyConfig      = "/etc/kubernetes/proxy.json"
+	proxyAccess      = "/etc/kubernetes/proxy.kubeconfig"
 )
 
 // containerd is its configuration. A container in which the machine itself may be lets nobody be less likely to be ended
@@ -58,6 +59,8 @@ func (n *Node) files(name string) map[string][]byte {
 		networkConfig:                 n.network(),
 		kubeletConfig:                 kubelet(path),
 		kubeletAccess:                 n.cluster.kubeconfig(controlAddress, "system:node:"+name, "system:nodes"),
+		proxyConfig:                   proxy(name),
+		proxyAccess:                   n.cluster.kubeconfig(controlAddress, "system:kube-proxy"),
 		"/etc/kubernetes/ca.crt":      a.Certificate(),
 		"/etc/kubernetes/kubelet.crt": serving.Certificate,
 		"/etc/kubernetes/kubelet.key": serving.Key,
@@ -102,8 +105,27 @@ func kubelet(group string) []byte {
 		"protectKernelDefaults":         true,
 		"oomScoreAdj":                   0,
 		"resolvConf":                    "",
+		"clusterDNS":                    []string{controlAddress},
+		"clusterDomain":                 clusterDomain,
 		// So that a node is ready soon.
 		"nodeStatusUpdateFrequency": "1s",
+	})
+	if err != nil {
+		panic(err) // It is made of words and numbers alone.
+	}
+	return text
+}
+
+// proxy is the configuration of kube-proxy, which leads services' addresses to their pods. What it would set for the whole
+// machine it leaves as it is.
+func proxy(name string) []byte {
+	text, err := json.Marshal(map[string]any{
+		"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration",
+		"mode":             "iptables",
+		"hostnameOverride": name,
+		"clientConnection": map[string]any{"kubeconfig": proxyAccess},
+		"clusterCIDR":      podRanges,
+		"conntrack":        map[string]any{"maxPerCore": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
 	})
 	if err != nil {
 		panic(err) // It is made of words and numbers alone.

@@ -99,6 +99,27 @@ func (c *Cluster) startControllers() {
 	c.component(built.Scheduler, "https://"+loopback+":10259/healthz", slices.Concat(common, access(built.Scheduler))...)
 }
 
+// startNames starts CoreDNS where the nodes' pods ask for names. It is no pod of the cluster, so that it needs no image; what it says
+// comes from the API server, as ever.
+func (c *Cluster) startNames() {
+	c.t.Helper()
+	path, err := built.Names()
+	if err != nil {
+		c.t.Fatalf("%v", err)
+	}
+	c.write("names.kubeconfig", c.kubeconfig(loopback, "names", "system:masters"))
+	c.write("Corefile", []byte(`.:53 {
+  bind `+controlAddress+`
+  errors
+  ready `+loopback+`:8181
+  kubernetes `+clusterDomain+` {
+    kubeconfig `+c.path("names.kubeconfig")+`
+  }
+}
+`))
+	c.run("coredns", exec.CommandContext(context.Background(), path, "-conf="+c.path("Corefile")), "http://"+loopback+":8181/ready")
+}
+
 // component starts a component of the control plane, and waits until it is ready.
 func (c *Cluster) component(name built.Component, ready string, arguments ...string) {
 	c.t.Helper()

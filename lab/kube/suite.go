@@ -19,5 +19,5 @@ func Main(m *testing.M, fixtures ...sandbox.Fixture) {
 	if Given() {
 		os.Exit(m.Run())
 	}
-	sandbox.MainWith(m, []sandbox.Fixture{built.Components, group.Suite}, append([]sandbox.Fixture{pauseImage}, fixtures...)...)
+	sandbox.MainWith(m, []sandbox.Fixture{built.Programs, group.Suite}, append([]sandbox.Fixture{pauseImage}, fixtures...)...)
 }

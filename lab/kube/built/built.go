@@ -1,13 +1,12 @@
 // Package built has Kubernetes' own programs, built from their modules once and kept for every later suite.
 //
-// They are one file, which is compiled outside of the sandbox, where the modules can be fetched, in ten minutes or more; it
-// lives beside the tools in the user's cache, keyed by all that it is made of.
+// They are one file, and CoreDNS is another. Each is compiled outside of the sandbox, where the modules can be fetched, the first in
+// ten minutes or more; it lives beside the tools in the user's cache, keyed by all that it is made of.
 package built
 
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -26,56 +25,82 @@ const (
 	ControllerManager Component = "kube-controller-manager"
 	Scheduler         Component = "kube-scheduler"
 	Kubelet           Component = "kubelet"
+	Proxy             Component = "kube-proxy"
 )
 
-// pathEnv tells the suite in the sandbox where the file is.
-const pathEnv = "MULTINIC_KUBE_COMPONENTS"
+// file is one that is built, from a module of its own below this suite's.
+type file struct {
+	title, folder string
+	module        string   // whose version it has
+	versions      []string // the variables that say which version it is
+	takes         string   // how long it takes to build
+	env           string   // tells the suite in the sandbox where it is
+}
+
+// components are Kubernetes' own programs, and names is CoreDNS.
+var ( //nolint:gochecknoglobals // Constants, if structures could be.
+	components = file{
+		title: "kubernetes", folder: "components", module: "k8s.io/kubernetes", takes: "ten minutes or more", env: "MULTINIC_KUBE_COMPONENTS",
+		versions: []string{"k8s.io/component-base/version.gitVersion", "k8s.io/client-go/pkg/version.gitVersion"},
+	}
+	names = file{title: "coredns", folder: "names", module: "github.com/coredns/coredns", takes: "two minutes", env: "MULTINIC_KUBE_NAMES"}
+)
 
 // recipe is how it is built: needing nothing of the machine that it runs on, and without what debuggers want, which is
 // half of it.
-func recipe(version string) []string {
-	return []string{
-		"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w" +
-			" -X k8s.io/component-base/version.gitVersion=" + version +
-			" -X k8s.io/client-go/pkg/version.gitVersion=" + version,
+func (f file) recipe(version string) []string {
+	flags := "-ldflags=-s -w"
+	for _, variable := range f.versions {
+		flags += " -X " + variable + "=" + version
 	}
+	return []string{"build", "-trimpath", "-buildvcs=false", flags}
 }
 
-// Components is a fixture for sandbox.MainWith, outside: it builds the components if they are not there.
-func Components() (end func() error, err error) {
-	path, err := build(context.Background())
-	if err != nil {
-		return nil, err
+// Programs is a fixture for sandbox.MainWith, outside: it builds the files if they are not there.
+func Programs() (end func() error, err error) {
+	for _, f := range []file{components, names} {
+		path, err := f.build(context.Background())
+		if err != nil {
+			return nil, err
+		}
+		if err := os.Setenv(f.env, path); err != nil {
+			return nil, fmt.Errorf("say where %s is: %w", f.title, err)
+		}
 	}
-	return func() error { return nil }, os.Setenv(pathEnv, path)
+	return func() error { return nil }, nil
 }
 
 // Path is the file of all components. Its first argument is the component's name.
-func Path() (string, error) {
-	path, ok := os.LookupEnv(pathEnv)
+func Path() (string, error) { return components.path() }
+
+// Names is the file of CoreDNS.
+func Names() (string, error) { return names.path() }
+
+func (f file) path() (string, error) {
+	path, ok := os.LookupEnv(f.env)
 	if !ok {
-		return "", errors.New("nobody has built Kubernetes' components: the suite's TestMain must call kube.Main")
+		return "", fmt.Errorf("nobody has built %s: the suite's TestMain must call kube.Main", f.title)
 	}
 	return path, nil
 }
 
-func build(ctx context.Context) (string, error) {
+func (f file) build(ctx context.Context) (string, error) {
 	module, err := folder(ctx)
 	if err != nil {
 		return "", err
 	}
-	sources := filepath.Join(module, "components")
-	version, err := ask(ctx, sources, "list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes")
+	sources := filepath.Join(module, f.folder)
+	version, err := ask(ctx, sources, "list", "-m", "-f", "{{.Version}}", f.module)
 	if err != nil {
 		return "", err
 	}
-	key, err := key(ctx, sources, recipe(version))
+	key, err := key(ctx, sources, f.recipe(version))
 	if err != nil {
 		return "", err
 	}
-	return debian.Kept(ctx, "kubernetes-"+version+"-"+key, func(ctx context.Context, building string) error {
-		fmt.Fprintf(os.Stderr, "building Kubernetes %s, which takes ten minutes or more, once\n", version)
-		_, err := ask(ctx, sources, append(recipe(version), "-o", building, ".")...)
+	return debian.Kept(ctx, f.title+"-"+version+"-"+key, func(ctx context.Context, building string) error {
+		fmt.Fprintf(os.Stderr, "building %s %s, which takes %s, once\n", f.title, version, f.takes)
+		_, err := ask(ctx, sources, append(f.recipe(version), "-o", building, ".")...)
 		return err
 	})
 }
@@ -97,7 +122,7 @@ func key(ctx context.Context, sources string, recipe []string) (string, error) {
 	for _, name := range []string{"main.go", "go.mod", "go.sum"} {
 		text, err := os.ReadFile(filepath.Join(sources, name))
 		if err != nil {
-			return "", fmt.Errorf("read what Kubernetes is built from: %w", err)
+			return "", fmt.Errorf("read what a program is built from: %w", err)
 		}
 		_, _ = fmt.Fprintf(hash, " %q", text)
 	}

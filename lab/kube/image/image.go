@@ -20,6 +20,8 @@ type Image struct {
 	Programs map[string][]byte
 	// Entrypoint is what a container runs that asks for nothing else.
 	Entrypoint []string
+	// User is who it runs as, such as "65532:65532"; empty: root.
+	User string
 }
 
 // config is an image's configuration, as the OCI image specification has it.
@@ -29,6 +31,7 @@ type config struct {
 	Config       struct {
 		Entrypoint []string `json:"Entrypoint"`
 		Env        []string `json:"Env"`
+		User       string   `json:"User,omitempty"`
 	} `json:"config"`
 	RootFS struct {
 		Type    string   `json:"type"`
@@ -51,6 +54,7 @@ func Write(w io.Writer, image Image) error {
 	}
 	configured := config{Architecture: runtime.GOARCH, OS: "linux"}
 	configured.Config.Entrypoint, configured.Config.Env = image.Entrypoint, []string{"PATH=/bin"}
+	configured.Config.User = image.User
 	configured.RootFS.Type, configured.RootFS.DiffIDs = "layers", []string{fmt.Sprintf("sha256:%x", sha256.Sum256(layer))}
 	described, err := json.Marshal(configured)
 	if err != nil {

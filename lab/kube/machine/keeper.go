@@ -30,24 +30,24 @@ func Keeper() {
 	if !ok {
 		return
 	}
-	if err := keep(folder); err != nil {
+	if err := run(folder); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-// keep makes the machine, says so, and then reaps whatever loses its parent, for ever.
-func keep(folder string) error {
-	var disk Disk
-	if err := json.NewDecoder(os.Stdin).Decode(&disk); err != nil {
+// run makes the machine, says so, and then reaps whatever loses its parent, for ever.
+func run(folder string) error {
+	var from boot
+	if err := json.NewDecoder(os.Stdin).Decode(&from); err != nil {
 		return fmt.Errorf("read what the disk is to have: %w", err)
 	}
 	orphans := make(chan os.Signal, 1)
 	signal.Notify(orphans, syscall.SIGCHLD)
-	if err := makeRoot(folder, disk); err != nil {
+	if err := makeRoot(folder, from); err != nil {
 		return err
 	}
-	if err := unix.Sethostname([]byte(disk.Name)); err != nil {
+	if err := unix.Sethostname([]byte(from.Name)); err != nil {
 		return fmt.Errorf("set the host name: %w", err)
 	}
 	ready := os.NewFile(readyFD, "ready")

@@ -1,11 +1,10 @@
 package machine
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,7 +23,7 @@ var shared = []string{ //nolint:gochecknoglobals // A constant, if lists could b
 var devices = []string{"null", "zero", "full", "random", "urandom", "tty", "kmsg"} //nolint:gochecknoglobals // As above.
 
 // makeRoot mounts a root file system on a folder, and makes it the only one that this process sees.
-func makeRoot(folder string, disk Disk) error {
+func makeRoot(folder string, from boot) error {
 	// What is mounted from here on is nobody else's.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make the mounts private: %w", err)
@@ -35,7 +34,7 @@ func makeRoot(folder string, disk Disk) error {
 	r := root(folder)
 	for _, step := range []func() error{
 		r.folders, r.programs, r.kernel, r.devices,
-		func() error { return r.fill(disk) },
+		func() error { return r.fill(from) },
 		r.enter,
 	} {
 		if err := step(); err != nil {
@@ -168,32 +167,37 @@ func (r root) devices() error {
 }
 
 // fill puts onto the disk what this machine alone has.
-func (r root) fill(disk Disk) error {
-	if err := r.write("/etc/hostname", []byte(disk.Name+"\n"), 0o644); err != nil {
+func (r root) fill(from boot) error {
+	for path, kept := range from.KeptIn {
+		if err := r.bind(kept, path, 0); err != nil {
+			return err
+		}
+	}
+	if err := r.write("/etc/hostname", []byte(from.Name+"\n"), 0o644); err != nil {
 		return err
 	}
-	if err := r.write("/etc/hosts", []byte("127.0.0.1 localhost "+disk.Name+"\n"), 0o644); err != nil {
+	if err := r.write("/etc/hosts", []byte("127.0.0.1 localhost "+from.Name+"\n"), 0o644); err != nil {
 		return err
 	}
-	id := make([]byte, 16)
-	_, _ = rand.Read(id) // It cannot fail.
-	if err := r.write("/etc/machine-id", []byte(hex.EncodeToString(id)+"\n"), 0o444); err != nil {
+	if err := r.write("/etc/machine-id", []byte(from.ID+"\n"), 0o444); err != nil {
 		return err
 	}
 	if err := r.write("/etc/resolv.conf", nil, 0o644); err != nil {
 		return err
 	}
-	for path, content := range disk.Files {
+	for path, content := range from.Files {
 		if err := r.write(path, content, 0o600); err != nil {
 			return err
 		}
 	}
-	for inside, outside := range disk.Programs {
+	for inside, outside := range from.Programs {
 		if err := r.show(outside, inside); err != nil {
 			return err
 		}
 	}
-	for name, value := range disk.Settings {
+	settings := map[string]string{"kernel/random/boot_id": from.bootID()}
+	maps.Copy(settings, from.Settings)
+	for name, value := range settings {
 		kept := "/run/settings/" + strings.ReplaceAll(name, "/", ".")
 		if err := r.write(kept, []byte(value+"\n"), 0o644); err != nil {
 			return err
@@ -203,6 +207,12 @@ func (r root) fill(disk Disk) error {
 		}
 	}
 	return nil
+}
+
+// bootID is the boot's id as the kernel writes it (random(4)).
+func (b boot) bootID() string {
+	id := b.BootID
+	return strings.Join([]string{id[:8], id[8:12], id[12:16], id[16:20], id[20:]}, "-")
 }
 
 // write writes a file, and makes the folders that it is in.
