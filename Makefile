@@ -108,9 +108,10 @@ test-images: modules ## build the images with docker, podman and buildah, and ho
 .PHONY: test-kube
 test-kube: ## run the tests in a real Kubernetes, which they start, or that of KUBECONFIG; needs root
 	@[ -n "$${KUBECONFIG:-}" ] || [ "$$(id -u)" -eq 0 ] || { echo 'nodes of a cluster need root of the machine: sudo ./dev test-kube' >&2; exit 1; }
-	@cd dispatcher && GOWORK=off go list -deps -test ./internal/identity >/dev/null
-	@$(call tools,gotestsum); set -x; cd lab/kube; \
-	GOWORK=off CGO_ENABLED=0 "$$tools/gotestsum" --format pkgname-and-test-fails -- -trimpath -count=1 -p 1 -timeout 60m $(TESTFLAGS) ./...
+	@cd dispatcher && GOWORK=off go list -deps -test . ./internal/identity >/dev/null
+	@cd executor && GOWORK=off go list -deps . >/dev/null
+	@$(call tools,gotestsum helm grpcurl); set -x; cd lab/kube; \
+	HELM="$$tools/helm" GRPCURL="$$tools/grpcurl" GOWORK=off CGO_ENABLED=0 "$$tools/gotestsum" --format pkgname-and-test-fails -- -trimpath -count=1 -p 1 -timeout 60m $(TESTFLAGS) ./...
 
 # What is measured on virtual machines needs root, as they do.
 .PHONY: bench

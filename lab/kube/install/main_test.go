@@ -1,0 +1,31 @@
+// Package install_test holds the Helm chart to what is promised of an installation, in a cluster: a real control plane, nodes with their own
+// containerd and kubelet, a MariaDB of its own, and cards on wires.
+//
+// There is one cluster, and the parts of the one test follow each other on it. Network policies are not enforced there, as there is no
+// plugin that does it: what they say is tested where the chart is rendered (lab/chart). The nodes have no Netplan, so executors have the
+// backend netlink: what they do to hosts that have it is tested on such (lab/host, lab/vm).
+package install_test
+
+import (
+	"testing"
+
+	"multinic.dev/lab/kube"
+)
+
+func TestMain(m *testing.M) { kube.Main(m, images) }
+
+// TestInstallation is all that is held against one cluster.
+func TestInstallation(t *testing.T) {
+	s := prepare(t)
+	for _, part := range []struct {
+		name string
+		test func(*testing.T, *site)
+	}{
+		{"serves every node within a minute", servesEveryNode},
+	} {
+		// Each goes on with what those before have left.
+		if !t.Run(part.name, func(t *testing.T) { part.test(t, s.in(t)) }) {
+			return
+		}
+	}
+}
