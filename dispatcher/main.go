@@ -4,11 +4,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
 
+	"multinic.dev/dispatcher/internal/check"
 	"multinic.dev/dispatcher/internal/config"
 )
 
@@ -21,14 +23,37 @@ const exitBadSetting = 2
 func main() { os.Exit(start()) }
 
 func start() int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if len(os.Args) > 1 && os.Args[1] == config.CheckCommand {
+		return look(ctx, os.Args[2:])
+	}
 	settings, err := config.Parse(os.Args[1:], version, os.Stdout, os.Exit)
 	if err != nil {
 		return complain(err, exitBadSetting)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
 
 	return run(ctx, settings)
+}
+
+// look checks an installation, and returns the exit code.
+func look(ctx context.Context, arguments []string) int {
+	settings, err := config.ParseCheck(arguments, version, os.Stdout, os.Exit)
+	if err != nil {
+		return complain(err, exitBadSetting)
+	}
+	err = check.Run(ctx, check.Settings{
+		Dispatcher: settings.Dispatcher, TLSCA: settings.TLSCA, TokenFile: settings.TokenFile,
+		MinSessions: settings.MinSessions, Timeout: settings.Timeout,
+	}, os.Stdout)
+	if setting := (*check.SettingError)(nil); errors.As(err, &setting) {
+		return complain(err, exitBadSetting)
+	}
+	if err != nil {
+		return complain(err, 1)
+	}
+
+	return 0
 }
 
 // complain prints an error as one line, and returns the exit code.

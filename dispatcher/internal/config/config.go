@@ -68,7 +68,8 @@ func Parse(args []string, version string, out io.Writer, exit func(int)) (*Confi
 	var config Config
 	parser, err := kong.New(&config,
 		kong.Name("multinic-dispatcher"),
-		kong.Description("Streams each node the interfaces that the table multi_interface gives it, and sets netplan_success once they are verified."),
+		kong.Description("Streams each node the interfaces that the table multi_interface gives it, and sets netplan_success once they are verified. "+
+			"multinic-dispatcher "+CheckCommand+" --help: how to check that an installation works."),
 		kong.Vars{
 			"version":    "multinic-dispatcher " + version,
 			"executors":  "The executors', for kubernetes.",

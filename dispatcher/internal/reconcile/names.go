@@ -11,8 +11,8 @@ import (
 	"multinic.dev/dispatcher/internal/row"
 )
 
-// noNode is the name under which operators see the rows that belong to no node. An executor may have no such name.
-const noNode = "(no node)"
+// NoNode is the name under which operators see the rows that belong to no node. An executor may have no such name.
+const NoNode = "(no node)"
 
 // group is all rows of one name, and whose work they are.
 type group struct {
@@ -122,7 +122,7 @@ func (r *Reconciler) assign(g *group) []*node {
 	fits := r.names.fits(g.name)
 	name := g.name
 	if name == row.NoNode {
-		name = noNode
+		name = NoNode
 	}
 	owner := r.nodes[name]
 	ambiguous := len(fits) > 1
@@ -183,7 +183,7 @@ func (r *Reconciler) refresh(nodes []*node) []*node {
 				rows = append(rows, g.rows...)
 			}
 			slices.SortFunc(rows, func(a, b row.Row) int { return cmp.Compare(a.ID, b.ID) })
-			if n.name == noNode || strings.TrimSpace(n.name) == "" {
+			if n.name == NoNode || strings.TrimSpace(n.name) == "" {
 				n.SetNameless(rows)
 			} else {
 				n.SetRows(rows)

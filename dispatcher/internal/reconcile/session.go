@@ -54,7 +54,7 @@ var ErrName = errors.New("the name stands for the rows that belong to no node")
 // Open begins a session of a node. One that the node has already is told to end, and nothing that it still says counts. The
 // peer is the caller's address, for people. Errors: ErrName, ErrDraining, ErrStopped.
 func (r *Reconciler) Open(name, peer string) (*Session, error) {
-	if name == noNode {
+	if name == NoNode {
 		return nil, ErrName
 	}
 	session := &Session{node: name, peer: peer, work: make(chan *multinicv1.WorkSet, 1), ended: make(chan multinicv1.DrainReason, 1)}
