@@ -42,3 +42,22 @@ func TestTheDispatcherGetsWhere(t *testing.T) {
 		})
 	}
 }
+
+// TestTheTestsPodIsLetIn where only some addresses are, which are nodes' and not pods', and it is found by labels that nobody else has.
+func TestTheTestsPodIsLetIn(t *testing.T) {
+	rendered := template(t, enough("networkPolicy.from={10.0.0.0/16}")...)
+	pod := find(t, rendered, "Pod", "-test")
+	from := asList(find(t, rendered, "NetworkPolicy", "-dispatcher").at("spec", "ingress", 0, "from"))
+	if len(from) != 2 {
+		t.Fatalf("it lets in %v", from)
+	}
+	wanted := asMap(asMap(asMap(from[1])["podSelector"])["matchLabels"])
+	for _, label := range []string{"app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component"} {
+		if got := asMap(pod.at("metadata", "labels"))[label]; wanted[label] != got || got == nil {
+			t.Errorf("it lets in pods with %s %v, and the test's has %v", label, wanted[label], got)
+		}
+	}
+	if got := asMap(pod.at("metadata", "labels"))["app.kubernetes.io/component"]; got == find(t, rendered, "Service", "-dispatcher").at("spec", "selector", "app.kubernetes.io/component") {
+		t.Errorf("the Service of the dispatcher takes the test's pod, which is a %v, for it", got)
+	}
+}
