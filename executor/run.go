@@ -188,8 +188,12 @@ func assemble(
 		Sets: sets, Reports: reports, Meter: meter, Log: log, Chance: rand.Float64,
 	})
 	e.session = session.New(session.Config{
-		Dial:           func() (*grpc.ClientConn, error) { return session.Dial(settings.Dispatcher, who.Options()...) },
-		KeepConnection: who.OfStreams(),
+		Dial: func() (*grpc.ClientConn, func() bool, error) {
+			options, lasts := who.Options()
+			connection, err := session.Dial(settings.Dispatcher, options...)
+
+			return connection, lasts, err
+		},
 
 		Hello: &multinicv1.Hello{NodeName: settings.NodeName, ExecutorVersion: version},
 		Facts: &multinicv1.NodeFacts{ExecutorVersion: version, KernelRelease: release, Backend: using.name, Mode: settings.Mode},

@@ -57,25 +57,24 @@ func Token(ca, token string, log *zap.Logger) (*Credential, error) {
 	return &Credential{cas: cas, token: token}, nil
 }
 
-// Options are for a connection that is made now.
-func (c *Credential) Options() []grpc.DialOption {
+// Options are for a connection that is made now. lasts says, whenever it is asked, whether the connection can serve for longer than what it was made
+// with: each stream shows anew who this is, and the dispatcher would be known by the same CAs now. It reads them anew.
+func (c *Credential) Options() (options []grpc.DialOption, lasts func() bool) {
 	if c.cas == nil {
-		return []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}
+		return []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}, func() bool { return false }
 	}
-	settings := &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: c.cas.get()}
+	cas := c.cas.get()
+	settings := &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: cas}
 	if c.pair != nil {
 		settings.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return c.pair.get(), nil }
 	}
-	options := []grpc.DialOption{grpc.WithTransportCredentials(credentials.NewTLS(settings))}
+	options = []grpc.DialOption{grpc.WithTransportCredentials(credentials.NewTLS(settings))}
 	if c.token != "" {
 		options = append(options, grpc.WithPerRPCCredentials(bearer(c.token)))
 	}
 
-	return options
+	return options, func() bool { return c.token != "" && c.cas.get() == cas }
 }
-
-// OfStreams says whether each stream shows anew who this is, so that a connection can serve for longer than what it was made with.
-func (c *Credential) OfStreams() bool { return c.token != "" }
 
 // bearer is the path of a token that goes with each stream.
 type bearer string

@@ -86,7 +86,8 @@ func must(t *testing.T, err error) {
 // meets is what a dispatcher says of who calls it, by a connection that is made now.
 func (d *dispatcher) meets(c *credential.Credential) string {
 	d.t.Helper()
-	connection, err := session.Dial(d.address, c.Options()...)
+	options, _ := c.Options()
+	connection, err := session.Dial(d.address, options...)
 	must(d.t, err)
 	defer func() { _ = connection.Close() }()
 
@@ -118,7 +119,7 @@ func TestACertificateIsShownAsItIsNow(t *testing.T) {
 	put(servers.PEM, first)
 	c, err := credential.Certificate(files.Path("ca"), files.Path("cert"), files.Path("key"), zap.NewNop())
 	must(t, err)
-	if got := d.meets(c); got != "first " || c.OfStreams() {
+	if got := d.meets(c); got != "first " {
 		t.Errorf("it meets %q", got)
 	}
 	put(servers.PEM, authority.Pair{Certificate: second.Certificate, Key: first.Key})
@@ -203,14 +204,51 @@ func TestATokenIsReadForEachStream(t *testing.T) {
 	files.Put(map[string][]byte{"ca": servers.PEM, "token": []byte("one\n")})
 	c, err := credential.Token(files.Path("ca"), files.Path("token"), zap.NewNop())
 	must(t, err)
-	connection, err := session.Dial(d.address, c.Options()...)
+	options, lasts := c.Options()
+	connection, err := session.Dial(d.address, options...)
 	must(t, err)
 	defer func() { _ = connection.Close() }()
 	for _, one := range []struct{ token, want string }{{"one\n", "nobody Bearer one"}, {"two", "nobody Bearer two"}, {"", "Unauthenticated"}, {"three", "nobody Bearer three"}} {
 		files.Put(map[string][]byte{"ca": servers.PEM, "token": []byte(one.token)})
-		if got := d.hears(connection); got != one.want || !c.OfStreams() {
+		if got := d.hears(connection); got != one.want || !lasts() {
 			t.Errorf("with %q it hears %q", one.token, got)
 		}
+	}
+}
+
+// TestAConnectionLastsAsLongAsItsCAs with a token, which goes with each stream; and with a certificate, which does not, it never lasts. A file that
+// cannot be used changes nothing, and one that is written anew with the same content neither.
+func TestAConnectionLastsAsLongAsItsCAs(t *testing.T) {
+	servers, other := authority.New(t, "servers"), authority.New(t, "other")
+	both := slices.Concat(servers.PEM, other.PEM)
+	own := other.Issue(authority.Leaf{CommonName: "node"})
+	files := authority.NewVolume(t, t.TempDir())
+	put := func(cas []byte) {
+		files.Put(map[string][]byte{"ca": cas, "token": []byte("one"), "cert": own.Certificate, "key": own.Key})
+	}
+	put(both)
+	token, err := credential.Token(files.Path("ca"), files.Path("token"), zap.NewNop())
+	must(t, err)
+	certificate, err := credential.Certificate(files.Path("ca"), files.Path("cert"), files.Path("key"), zap.NewNop())
+	must(t, err)
+	_, first := token.Options()
+	_, never := certificate.Options()
+	_, plain := credential.Insecure().Options()
+	for _, one := range []struct {
+		name string
+		cas  []byte
+		want bool
+	}{{"as they were", both, true}, {"cut", both[:len(both)-10], true}, {"one taken out", servers.PEM, false}} {
+		put(one.cas)
+		if got := first(); got != one.want {
+			t.Errorf("CAs %s: it lasts: %t", one.name, got)
+		}
+		if never() || plain() {
+			t.Errorf("CAs %s: a connection lasts by which nothing goes with each stream", one.name)
+		}
+	}
+	if _, second := token.Options(); !second() {
+		t.Error("a connection that is made with the new CAs does not last")
 	}
 }
 

@@ -135,11 +135,10 @@ func playKeeping(t *testing.T, keep bool, chance float64, test func(*bench)) {
 			}
 		})
 		b.client = session.New(session.Config{
-			KeepConnection: keep,
-			Dial: func() (*grpc.ClientConn, error) {
+			Dial: func() (*grpc.ClientConn, func() bool, error) {
 				b.dials.Add(1)
 
-				return session.Dial("passthrough:bench", grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+				connection, err := session.Dial("passthrough:bench", grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 					if b.refuse.Load() || b.mute.Load() {
 						return nil, errors.New("connection refused")
 					}
@@ -148,6 +147,8 @@ func playKeeping(t *testing.T, keep bool, chance float64, test func(*bench)) {
 
 					return wire{Conn: connection, mute: &b.mute}, err
 				}))
+
+				return connection, func() bool { return keep }, err
 			},
 			Hello: &multinicv1.Hello{NodeName: "node", ExecutorVersion: "1.2.3"},
 			Facts: &multinicv1.NodeFacts{ExecutorVersion: "1.2.3", Backend: "netlink"},

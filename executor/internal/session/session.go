@@ -26,11 +26,9 @@ type Meter interface {
 // Config is what a Client is made of. All of it must be set.
 type Config struct {
 	// Dial makes a connection; see the function of that name. It is asked anew for each attempt, so that what gRPC remembers of
-	// earlier failures, and waits for without saying so, never adds to the waits of this package.
-	Dial func() (*grpc.ClientConn, error)
-	// KeepConnection says that each stream shows anew who this executor is: a session that is only to be renewed has the connection
-	// of the one before.
-	KeepConnection bool
+	// earlier failures, and waits for without saying so, never adds to the waits of this package. lasts says, when a session is only to be
+	// renewed, whether the next one may have this connection.
+	Dial func() (connection *grpc.ClientConn, lasts func() bool, err error)
 	// Hello opens each session.
 	Hello *multinicv1.Hello
 	// Facts are part of each report.
@@ -82,7 +80,7 @@ func (c *Client) Run(ctx context.Context) {
 		}
 		s := &stream{Client: c, number: number}
 		if before != nil {
-			s.connection, s.renewed = before.connection, before.renews()
+			s.connection, s.lasts, s.renewed = before.connection, before.lasts, before.renews()
 		}
 		err := s.run(ctx)
 		before = s
@@ -95,7 +93,7 @@ func (c *Client) Run(ctx context.Context) {
 		}
 		if s.renews() {
 			c.Log.Info("session is renewed: what proves who this executor is was not to be believed for longer")
-			if !c.KeepConnection {
+			if !s.lasts() {
 				s.close()
 			}
 

@@ -31,6 +31,8 @@ type stream struct {
 	renewed bool
 	// connection is that of the session before, if it can be used again, and later this one's; nil: there is none.
 	connection *grpc.ClientConn
+	// lasts says whether the connection can be used again.
+	lasts func() bool
 }
 
 // renews says, once the session has ended, that a new one is to begin at once. One that brought no work is none to go on with: it
@@ -57,7 +59,7 @@ func (s *stream) run(ctx context.Context) (err error) {
 		return err
 	}
 	if s.connection == nil {
-		if s.connection, err = s.Dial(); err != nil {
+		if s.connection, s.lasts, err = s.Dial(); err != nil {
 			return fmt.Errorf("connect to the dispatcher: %w", err)
 		}
 	}
