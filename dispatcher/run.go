@@ -46,6 +46,7 @@ type dispatcher struct {
 	reconciler *reconcile.Reconciler
 	sessions   *session.Server
 	health     *health.Server
+	door       *server.Door
 	grpc       *grpc.Server
 	http       *http.Server
 }
@@ -105,7 +106,7 @@ func newLog() (*zap.Logger, error) {
 
 // assemble makes the parts and joins them. It does no I/O.
 func assemble(settings *config.Config, who identity.Identity, log *zap.Logger) (*dispatcher, error) {
-	d := &dispatcher{settings: settings, log: log, health: health.NewServer()}
+	d := &dispatcher{settings: settings, log: log, health: health.NewServer(), door: server.NewDoor(settings.MaxSessions, log)}
 	d.table = store.New(store.Config{
 		Host: settings.DBHost, Port: settings.DBPort, User: settings.DBUser, Database: settings.DBName, Password: settings.Password,
 	})
@@ -123,7 +124,7 @@ func assemble(settings *config.Config, who identity.Identity, log *zap.Logger) (
 	}
 	services := server.Services{Dispatch: d.sessions, Fleet: fleet.NewServer(d.reconciler), Health: d.health}
 	var err error
-	if d.grpc, err = server.New(services, who, log, registry); err != nil {
+	if d.grpc, err = server.New(services, d.door.Watch(who), log, registry); err != nil {
 		return nil, err
 	}
 	d.http = probe.NewServer(d.reconciler, registry)
@@ -150,7 +151,7 @@ func (d *dispatcher) serve(ctx context.Context, grpcListener, httpListener net.L
 	part(&reconciler, func() error { return d.reconciler.Run(reconciling) })
 	part(&callers, func() error { return d.follow(ctx) })
 	part(&callers, func() error { return d.tellHealth(ctx) })
-	part(&callers, func() error { return d.grpc.Serve(server.Limit(grpcListener, d.settings.MaxSessions)) })
+	part(&callers, func() error { return d.grpc.Serve(d.door.Listen(grpcListener)) })
 	part(&callers, func() error {
 		if err := d.http.Serve(httpListener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve HTTP: %w", err)

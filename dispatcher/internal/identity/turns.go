@@ -73,13 +73,21 @@ func strangerOf(ctx context.Context) line {
 	if !ok {
 		return line{stranger: true}
 	}
-	host, _, err := net.SplitHostPort(caller.Addr.String())
+	network, _ := NetworkOf(caller.Addr)
+
+	return line{name: network, stranger: true}
+}
+
+// NetworkOf is what says whose an address is: itself, or the /64 of one of IPv6, of which a host has all for the taking. False: it is none,
+// such as that of a unix socket.
+func NetworkOf(of net.Addr) (string, bool) {
+	host, _, err := net.SplitHostPort(of.String())
 	if err != nil {
-		return line{stranger: true}
+		return "", false
 	}
 	address, err := netip.ParseAddr(host)
 	if err != nil {
-		return line{stranger: true}
+		return "", false
 	}
 	if address = address.Unmap(); address.Is6() {
 		if network, err := address.WithZone("").Prefix(networkBits); err == nil {
@@ -87,5 +95,5 @@ func strangerOf(ctx context.Context) line {
 		}
 	}
 
-	return line{name: address.String(), stranger: true}
+	return address.String(), true
 }

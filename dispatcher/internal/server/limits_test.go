@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
@@ -69,7 +70,7 @@ func TestThereAreAThousandConnectionsMoreThanSessions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pipe := bufconn.Listen(1)
 		defer func() { _ = pipe.Close() }()
-		limited := server.Limit(pipe, 24)
+		limited := server.NewDoor(24, zap.NewNop()).Listen(pipe)
 		accepted := make(chan net.Conn, 2000)
 		go func() {
 			for {
