@@ -17,10 +17,6 @@ scripts := dev .ci/run tools/install tools/images
 # What --version prints. An archive without git's data has none.
 version := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-# What images are built from: the commit, and its time in seconds since 1970, so that building it again makes the same.
-revision := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
-committed := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
-
 # KEEP=1 makes the demo leave its fleet running, to be looked at.
 KEEP ?=
 # ALL=1 makes test-vm run on each release with both activations, which takes twice as long.
@@ -90,7 +86,7 @@ test-vm: modules ## run the tests in virtual machines of Debian 12 and 13; needs
 images: ## build both images, and an SBOM of each; BUILDER= REGISTRY= IMAGE_TAG= ARCHES= GO_IMAGE= SBOM_DIR=
 	@$(call tools,cyclonedx-gomod); \
 	$(foreach setting,BUILDER REGISTRY IMAGE_TAG ARCHES GO_IMAGE SBOM_DIR,$(setting)='$($(setting))') \
-	VERSION='$(version)' REVISION='$(revision)' SOURCE_DATE_EPOCH='$(committed)' SBOM_TOOL="$$tools/cyclonedx-gomod" tools/images
+	SBOM_TOOL="$$tools/cyclonedx-gomod" tools/images
 
 .PHONY: test-chart
 test-chart: modules ## lint the Helm chart and compare what it renders; MULTINIC_RENEW=1 writes down what it renders now
