@@ -12,7 +12,7 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 modules := proto dispatcher executor testbed lab lab/kube
 programs := multinic-dispatcher multinic-executor
-scripts := dev .ci/run tools/install tools/images
+scripts := dev .ci/run tools/install tools/images deploy/simple-deploy.sh deploy/nerdctl-deploy.sh deploy/setup-buildkit.sh lab/deploy/testdata/stand-in
 
 # What --version prints. An archive without git's data has none.
 version := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
