@@ -1,9 +1,12 @@
 package chart_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -42,6 +45,37 @@ func TestTheInstallationPage(t *testing.T) {
 	if sql := block(t, page, "sql"); sql != block(t, read(t, "../../docs/operations.md"), "sql") {
 		t.Errorf("docs/install.md and docs/operations.md give the account different rights: the first gives\n%s", sql)
 	}
+}
+
+// TestTheDispatchersMemoryIsEnough for as many sessions as it lets in, by the figures that docs/operations.md has of `make bench`.
+func TestTheDispatchersMemoryIsEnough(t *testing.T) {
+	said := regexp.MustCompile(`(\d+) KiB a node at the process's most, beside (\d+) MiB without any`).FindStringSubmatch(read(t, "../../docs/operations.md"))
+	if said == nil {
+		t.Fatal("docs/operations.md does not say what a node takes")
+	}
+	container := find(t, template(t, enough()...), "Deployment", "-dispatcher").at("spec", "template", "spec", "containers", 0)
+	sessions := ""
+	for _, one := range asList(asMap(container)["args"]) {
+		if value, is := strings.CutPrefix(fmt.Sprint(one), "--max-sessions="); is {
+			sessions = value
+		}
+	}
+	limit := strings.TrimSuffix(fmt.Sprint(asMap(asMap(asMap(container)["resources"])["limits"])["memory"]), "Mi")
+	// What connections without a session take, in MiB: docs/security.md has it of one.
+	const others = 50
+	if needed := number(t, sessions)*number(t, said[1])/1024 + number(t, said[2]) + others; number(t, limit) < needed {
+		t.Errorf("%s sessions need %d MiB, and the limit is %s MiB", sessions, needed, limit)
+	}
+}
+
+func number(t *testing.T, text string) int {
+	t.Helper()
+	number, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return number
 }
 
 // block is the first block of a language in a page.
