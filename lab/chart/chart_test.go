@@ -120,6 +120,7 @@ func TestWhatCannotBeIsRefused(t *testing.T) {
 		{"dispatcher.replicas=2", "replicas"},
 		{"agent.pollInterval=soon", "/agent/pollInterval"},
 		{"tls.mode=none", "/tls/mode"},
+		{"tls.days=36501", "/tls/days"}, // Helm's functions count in nanoseconds, of which there are not enough for three centuries.
 		{"tls.mode=existingSecret,tls.ca=x", "tls.existingSecret is empty"},
 		{"tls.mode=existingSecret,tls.existingSecret=x", "tls.ca and tls.existingCAConfigMap are both empty"},
 		{"tls.mode=certManager,tls.ca=x", "tls.issuerRef is empty"},
