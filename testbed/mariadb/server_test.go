@@ -3,6 +3,7 @@ package mariadb_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"os/exec"
 	"strings"
 	"testing"
@@ -99,6 +100,16 @@ func TestAPausedServerAnswersOnlyWhenItGoesOn(t *testing.T) {
 	}
 	if err := <-answered; err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestAServerListensWhereItIsTold(t *testing.T) {
+	s := mariadb.Start(t, mariadb.WithAddress("127.0.0.2"))
+	if out, err := as(s, s.Dispatcher(), "SELECT id FROM multi_interface"); err != nil || s.Host() != "127.0.0.2" {
+		t.Errorf("on %s: %v: %s", s.Host(), err, out)
+	}
+	if connection, err := new(net.Dialer).DialContext(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", s.Port())); err == nil {
+		t.Errorf("it listens elsewhere, too: %v", connection.Close())
 	}
 }
 

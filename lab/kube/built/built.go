@@ -37,28 +37,32 @@ type file struct {
 	env           string   // tells the suite in the sandbox where it is
 }
 
-// components are Kubernetes' own programs, and names is CoreDNS.
-var ( //nolint:gochecknoglobals // Constants, if structures could be.
-	components = file{
+// components is that of Kubernetes' own programs.
+func components() file {
+	return file{
 		title: "kubernetes", folder: "components", module: "k8s.io/kubernetes", takes: "ten minutes or more", env: "MULTINIC_KUBE_COMPONENTS",
 		versions: []string{"k8s.io/component-base/version.gitVersion", "k8s.io/client-go/pkg/version.gitVersion"},
 	}
-	names = file{title: "coredns", folder: "names", module: "github.com/coredns/coredns", takes: "two minutes", env: "MULTINIC_KUBE_NAMES"}
-)
+}
+
+// names is that of CoreDNS.
+func names() file {
+	return file{title: "coredns", folder: "names", module: "github.com/coredns/coredns", takes: "two minutes", env: "MULTINIC_KUBE_NAMES"}
+}
 
 // recipe is how it is built: needing nothing of the machine that it runs on, and without what debuggers want, which is
 // half of it.
 func (f file) recipe(version string) []string {
-	flags := "-ldflags=-s -w"
+	flags := []string{"-ldflags=-s", "-w"}
 	for _, variable := range f.versions {
-		flags += " -X " + variable + "=" + version
+		flags = append(flags, "-X", variable+"="+version)
 	}
-	return []string{"build", "-trimpath", "-buildvcs=false", flags}
+	return []string{"build", "-trimpath", "-buildvcs=false", strings.Join(flags, " ")}
 }
 
 // Programs is a fixture for sandbox.MainWith, outside: it builds the files if they are not there.
 func Programs() (end func() error, err error) {
-	for _, f := range []file{components, names} {
+	for _, f := range []file{components(), names()} {
 		path, err := f.build(context.Background())
 		if err != nil {
 			return nil, err
@@ -71,10 +75,10 @@ func Programs() (end func() error, err error) {
 }
 
 // Path is the file of all components. Its first argument is the component's name.
-func Path() (string, error) { return components.path() }
+func Path() (string, error) { return components().path() }
 
 // Names is the file of CoreDNS.
-func Names() (string, error) { return names.path() }
+func Names() (string, error) { return names().path() }
 
 func (f file) path() (string, error) {
 	path, ok := os.LookupEnv(f.env)

@@ -16,7 +16,7 @@ import (
 func TestAnImageIsItsFilesAndWhatRuns(t *testing.T) {
 	var archive bytes.Buffer
 	err := image.Write(&archive, image.Image{
-		Name: "multinic.dev/lab/pause:1", Programs: map[string][]byte{"bin/b": []byte("two"), "bin/a": []byte("one")}, Entrypoint: []string{"/bin/a"},
+		Name: "multinic.dev/lab/pause:1", Programs: map[string][]byte{"bin/b": []byte("two"), "bin/a": []byte("one")}, Entrypoint: []string{"/bin/a"}, User: "7:8",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -24,7 +24,7 @@ func TestAnImageIsItsFilesAndWhatRuns(t *testing.T) {
 
 	files := unpack(t, archive.Bytes())
 	layer := files["layer.tar"]
-	config := fmt.Sprintf(`{"architecture":%q,"os":"linux","config":{"Entrypoint":["/bin/a"],"Env":["PATH=/bin"]},"rootfs":{"type":"layers","diff_ids":["sha256:%x"]}}`,
+	config := fmt.Sprintf(`{"architecture":%q,"os":"linux","config":{"Entrypoint":["/bin/a"],"Env":["PATH=/bin"],"User":"7:8"},"rootfs":{"type":"layers","diff_ids":["sha256:%x"]}}`,
 		runtime.GOARCH, sha256.Sum256(layer))
 	name := fmt.Sprintf("%x.json", sha256.Sum256([]byte(config)))
 	if got := string(files[name]); got != config {

@@ -83,6 +83,36 @@ func TestASettingOfTheKernelIsTheMachinesOwn(t *testing.T) {
 	}
 }
 
+func TestARestartLeavesWhatIsKeptAndNothingElse(t *testing.T) {
+	network := node.New(t, "node-a")
+	network.PlugIn("eth0", "02:00:5e:10:00:01", nil)
+	m := machine.Start(t, network, machine.Disk{Name: "node-a", Files: map[string][]byte{"/etc/given": []byte("given\n")}, Kept: []string{"/var/lib"}})
+	const bootID = "/proc/sys/kernel/random/boot_id"
+	id, boot := m.MustRun("cat", "/etc/machine-id"), m.MustRun("cat", bootID)
+	m.MustRun("sh", "-c", "echo kept >/var/lib/kept; echo lost >/run/lost; echo other >/etc/given; ip link set eth0 name eth7")
+	m.Serve("a service", "sleep", "86400")
+
+	m.Restart()
+	if got := m.MustRun("cat", "/var/lib/kept", "/etc/given"); got != "kept\ngiven\n" {
+		t.Errorf("the files have %q", got)
+	}
+	if out, err := m.Command(t.Context(), "ls", "/run/lost").Output(); err == nil {
+		t.Errorf("what was not kept is there: %s", out)
+	}
+	if got := m.MustRun("cat", "/etc/machine-id"); got != id {
+		t.Errorf("the machine's id was %s and is %s", id, got)
+	}
+	if got := m.MustRun("cat", bootID); got == boot {
+		t.Errorf("the boot has the id of the one before, %s", got)
+	}
+	if got := strings.Fields(m.MustRun("ls", "/sys/class/net")); strings.Join(got, " ") != "eth0 lo" {
+		t.Errorf("the links are %v", got)
+	}
+	if got := strings.Fields(m.MustRun("sh", "-c", "echo /proc/[0-9]*")); len(got) != 2 {
+		t.Errorf("the processes are %v", got)
+	}
+}
+
 // That nothing of either daemon is left is what the sandbox says in the end: it fails a suite that leaves a process behind.
 func TestAMachineEndsWithAllThatRunsOnIt(t *testing.T) {
 	m := machine.Start(t, node.New(t, "node-a"), machine.Disk{Name: "node-a"})
