@@ -16,6 +16,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"multinic.dev/lab/kube/authority"
+	"multinic.dev/lab/program"
 	"multinic.dev/testbed/node"
 )
 
@@ -51,6 +52,8 @@ type Cluster struct {
 	folder string // the control plane's files
 	wire   *node.Wire
 	joined []*Node
+	// processes are the control plane's programs, by their names.
+	processes map[string]*program.Process
 }
 
 // Start starts a control plane, and returns when it answers. TestMain must call Main. A test that needs one of its own is
@@ -64,7 +67,7 @@ func Start(tb testing.TB) *Cluster {
 	if err != nil {
 		tb.Fatalf("make the cluster's authority: %v", err)
 	}
-	c := &Cluster{Authority: made, t: tb, folder: tb.TempDir()}
+	c := &Cluster{Authority: made, t: tb, folder: tb.TempDir(), processes: map[string]*program.Process{}}
 	c.connect()
 	c.writeCredentials()
 	c.startStore()

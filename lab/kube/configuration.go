@@ -107,8 +107,9 @@ func kubelet(group string) []byte {
 		"resolvConf":                    "",
 		"clusterDNS":                    []string{controlAddress},
 		"clusterDomain":                 clusterDomain,
-		// So that a node is ready soon.
+		// So that a node is ready soon, and its pods have what has changed in their Secrets and ConfigMaps.
 		"nodeStatusUpdateFrequency": "1s",
+		"syncFrequency":             "10s",
 	})
 	if err != nil {
 		panic(err) // It is made of words and numbers alone.

@@ -95,6 +95,8 @@ func (c *Cluster) startControllers() {
 	c.component(built.ControllerManager, "https://"+loopback+":10257/healthz", slices.Concat(common, access(built.ControllerManager), []string{
 		"--use-service-account-credentials", "--service-account-private-key-file=" + c.path("tokens.key"), "--root-ca-file=" + c.path("ca.crt"),
 		"--cluster-signing-cert-file=" + c.path("ca.crt"), "--cluster-signing-key-file=" + c.path("ca.key"), "--service-cluster-ip-range=" + serviceRange,
+		// A node that is not heard of for so long is not ready. Kubernetes' own choice is more than twice as long.
+		"--node-monitor-grace-period=20s", "--node-monitor-period=2s",
 	})...)
 	c.component(built.Scheduler, "https://"+loopback+":10259/healthz", slices.Concat(common, access(built.Scheduler))...)
 }
@@ -146,6 +148,7 @@ func (c *Cluster) keep(name string, cmd *exec.Cmd) *program.Process {
 	if err != nil {
 		c.t.Fatalf("%v", err)
 	}
+	c.processes[name] = process
 	c.t.Cleanup(func() {
 		if c.t.Failed() {
 			c.t.Logf("the last that %s said:\n%s", name, tail(process.Log()))
@@ -156,6 +159,23 @@ func (c *Cluster) keep(name string, cmd *exec.Cmd) *program.Process {
 		}
 	})
 	return process
+}
+
+// Pause stops a component of the control plane in its tracks: it keeps its connections, and answers nothing until resume is called.
+func (c *Cluster) Pause(component built.Component) (resume func()) {
+	c.t.Helper()
+	process := c.processes[string(component)]
+	if process == nil {
+		c.t.Fatalf("%s is no component of the control plane", component)
+	}
+	if err := process.Pause(); err != nil {
+		c.t.Fatalf("%v", err)
+	}
+	return func() {
+		if err := process.Resume(); err != nil {
+			c.t.Errorf("%v", err)
+		}
+	}
 }
 
 // wait waits until a program answers well at a URL.
