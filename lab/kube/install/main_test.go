@@ -19,12 +19,14 @@ func TestInstallation(t *testing.T) {
 	s := prepare(t)
 	for _, part := range []struct {
 		name string
-		test func(*testing.T, *site)
+		test func(*site)
 	}{
-		{"serves every node within a minute", servesEveryNode},
+		{"serves every node within a minute", (*site).servesEveryNode},
+		{"no credential on a node", (*site).noCredentialOnANode},
+		{"operators ask by port-forward", (*site).operatorsAskByPortForward},
 	} {
 		// Each goes on with what those before have left.
-		if !t.Run(part.name, func(t *testing.T) { part.test(t, s.in(t)) }) {
+		if !t.Run(part.name, func(t *testing.T) { part.test(s.in(t)) }) {
 			return
 		}
 	}

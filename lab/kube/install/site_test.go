@@ -51,6 +51,7 @@ type site struct {
 
 // in is the same for a part of the test.
 func (s *site) in(t *testing.T) *site {
+	t.Helper()
 	of := *s
 	of.t = t
 	return &of
@@ -126,8 +127,8 @@ func (s *site) label(node, name, value string) {
 	s.must(err)
 }
 
-// helm runs helm as the cluster's administrator, and returns what it prints. An error ends the test.
-func (s *site) helm(arguments ...string) string {
+// helm runs helm as the cluster's administrator. An error ends the test.
+func (s *site) helm(arguments ...string) {
 	s.t.Helper()
 	path := os.Getenv("HELM")
 	if path == "" {
@@ -139,7 +140,6 @@ func (s *site) helm(arguments ...string) string {
 	if err != nil {
 		s.t.Fatalf("helm %s: %v: %s\n%s", arguments[0], err, out, s.state())
 	}
-	return string(out)
 }
 
 // values are those of an installation, as arguments of helm, with further ones.
@@ -150,6 +150,8 @@ func (s *site) values(more ...string) []string {
 		"database.user=" + s.user, "database.name=multinic", "database.existingSecret=" + passwordSecret,
 		"image.registry=" + registry,
 		"executor.backend=netlink",
+		// Two of three at a time, so that an upgrade is over in two turns.
+		"executor.maxUnavailable=2",
 		"viewers[0].kind=ServiceAccount", "viewers[0].name=" + viewer, "viewers[0].namespace=" + namespace,
 	}, more...) {
 		arguments = append(arguments, "--set="+value)
@@ -158,19 +160,18 @@ func (s *site) values(more ...string) []string {
 }
 
 // run runs a program beside the cluster. An error ends the test.
-func (s *site) run(name string, arguments ...string) string {
+func (s *site) run(name string, arguments ...string) {
 	s.t.Helper()
 	out, err := exec.CommandContext(context.WithoutCancel(s.t.Context()), name, arguments...).CombinedOutput()
 	if err != nil {
 		s.t.Fatalf("%s %s: %v: %s", name, strings.Join(arguments, " "), err, out)
 	}
-	return string(out)
 }
 
 // until waits until something is so; complaint says what is in its place when time is up.
-func (s *site) until(within time.Duration, so func() bool, complaint func() string) {
+func (s *site) until(so func() bool, complaint func() string) {
 	s.t.Helper()
-	deadline := time.Now().Add(within)
+	deadline := time.Now().Add(patience)
 	tick := time.NewTicker(look)
 	defer tick.Stop()
 	for !so() {
@@ -179,20 +180,6 @@ func (s *site) until(within time.Duration, so func() bool, complaint func() stri
 		}
 		<-tick.C
 	}
-}
-
-// pods are those of a tier that are not on their way out.
-func (s *site) pods(tier string) []corev1.Pod {
-	s.t.Helper()
-	list, err := s.client.CoreV1().Pods(namespace).List(s.t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=" + tier})
-	s.must(err)
-	var there []corev1.Pod
-	for _, pod := range list.Items {
-		if pod.DeletionTimestamp == nil {
-			there = append(there, pod)
-		}
-	}
-	return there
 }
 
 // state is what there is of the installation, for a test that has failed: its pods, the last of their logs, and what has happened to them.

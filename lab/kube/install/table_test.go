@@ -53,12 +53,27 @@ func (s *site) flags() string {
 func (s *site) awaitAll() {
 	s.t.Helper()
 	got := ""
-	s.until(patience, func() bool { got = s.flags(); return got != "" && !strings.Contains(got, "0") },
+	s.until(func() bool { got = s.flags(); return got != "" && !strings.Contains(got, "0") },
 		func() string { return "the flags are " + got + ", not all 1" })
+}
+
+// awaitFlags waits until the flags are so.
+func (s *site) awaitFlags(want string) {
+	s.t.Helper()
+	got := ""
+	s.until(func() bool { got = s.flags(); return got == want }, func() string { return "the flags are " + got + ", not " + want })
 }
 
 // judge has the oracle compare a node's kernel with rows.
 func (s *site) judge(node string, rows ...row) {
+	s.t.Helper()
+	if wrong := s.wrong(node, rows...); wrong != "" {
+		s.t.Errorf("in the kernel of %s:\n%s", node, wrong)
+	}
+}
+
+// wrong is what the oracle finds in a node's kernel that is not as rows say, a line each.
+func (s *site) wrong(node string, rows ...row) string {
 	s.t.Helper()
 	var asked []oracle.Row
 	for _, row := range rows {
@@ -66,7 +81,35 @@ func (s *site) judge(node string, rows ...row) {
 	}
 	wrong, err := oracle.Check(s.t.Context(), s.nodes[node], asked, oracle.Expect{})
 	s.must(err)
-	if len(wrong) > 0 {
-		s.t.Errorf("in the kernel of %s:\n%s", node, strings.Join(wrong, "\n"))
+	return strings.Join(wrong, "\n")
+}
+
+// rewrite does what the controller does at each of its reconciles: deletes all rows of some nodes and inserts them again, with new ids and 0,
+// in one transaction.
+func (s *site) rewrite(nodes ...string) {
+	s.t.Helper()
+	const columns = "attached_node_name, mac_address, ip_address, subnet_mask"
+	var text strings.Builder
+	text.WriteString("START TRANSACTION;\n")
+	for _, node := range nodes {
+		fmt.Fprintf(&text, "CREATE TEMPORARY TABLE old AS SELECT %[2]s FROM multi_interface WHERE attached_node_name = '%[1]s';\n"+
+			"DELETE FROM multi_interface WHERE attached_node_name = '%[1]s';\n"+
+			"INSERT INTO multi_interface (%[2]s) SELECT %[2]s FROM old;\nDROP TEMPORARY TABLE old;\n", node, columns)
 	}
+	s.sql(text.String() + "COMMIT;\n")
+}
+
+// works has the rows of nodes written anew, and become true again.
+func (s *site) works(nodes ...string) {
+	s.t.Helper()
+	s.rewrite(nodes...)
+	s.awaitAll()
+}
+
+// move changes the address of a row in place, and returns the row as it is then.
+func (s *site) move(of row, address string) row {
+	s.t.Helper()
+	s.sql(fmt.Sprintf("UPDATE multi_interface SET ip_address = '%s', netplan_success = 0 WHERE mac_address = '%s'", address, of.MAC))
+	of.Address = address
+	return of
 }
