@@ -24,6 +24,9 @@ func TestInstallation(t *testing.T) {
 		{"serves every node within a minute", (*site).servesEveryNode},
 		{"no credential on a node", (*site).noCredentialOnANode},
 		{"operators ask by port-forward", (*site).operatorsAskByPortForward},
+		{"the API server is paused", (*site).apiServerPaused},
+		{"there are two dispatchers at once", (*site).twoDispatchersAtOnce},
+		{"the dispatcher's node is cut off", (*site).dispatchersNodeCutOff},
 	} {
 		// Each goes on with what those before have left.
 		if !t.Run(part.name, func(t *testing.T) { part.test(s.in(t)) }) {
