@@ -27,6 +27,12 @@ func TestInstallation(t *testing.T) {
 		{"the API server is paused", (*site).apiServerPaused},
 		{"there are two dispatchers at once", (*site).twoDispatchersAtOnce},
 		{"the dispatcher's node is cut off", (*site).dispatchersNodeCutOff},
+		{"it is upgraded and rolled back", (*site).upgradedAndRolledBack},
+		{"the dispatcher's node is drained", (*site).dispatchersNodeDrained},
+		{"a node is restarted", (*site).nodeRestarted},
+		{"a node is added", (*site).nodeAdded},
+		{"an executor is ended in the middle of an apply", (*site).executorEndedInTheMiddleOfAnApply},
+		{"it is uninstalled", (*site).uninstalled},
 	} {
 		// Each goes on with what those before have left.
 		if !t.Run(part.name, func(t *testing.T) { part.test(s.in(t)) }) {
