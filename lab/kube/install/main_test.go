@@ -32,6 +32,7 @@ func TestInstallation(t *testing.T) {
 		{"a node is restarted", (*site).nodeRestarted},
 		{"a node is added", (*site).nodeAdded},
 		{"an executor is ended in the middle of an apply", (*site).executorEndedInTheMiddleOfAnApply},
+		{"certificates and tokens rotate", (*site).certificatesAndTokensRotate},
 		{"it is uninstalled", (*site).uninstalled},
 	} {
 		// Each goes on with what those before have left.
