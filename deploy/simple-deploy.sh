@@ -179,6 +179,7 @@ ask_cluster() {
     kube+=(--context "$KUBE_CONTEXT")
     helm+=(--kube-context "$KUBE_CONTEXT")
   fi
+  plain=("${kube[@]}")
   kube+=(--request-timeout "$patience")
   "${kube[@]}" get --raw /version >/dev/null 2>"$work/complaint" ||
     fail "the cluster of the context \"$context\" does not answer: $(complaint). Set KUBECONFIG or KUBE_CONTEXT to the one that is meant, or start it"
@@ -208,10 +209,10 @@ ask_release() {
     deployed) say "$which is there: it will be upgraded" ;;
     failed) say "$which is there, and an earlier try at it has failed: what is missing of it will be made good" ;;
     pending-install | uninstalling)
-      fail "$which is $state: another helm is at work on it, or was ended in the middle. If none is, take away what is half there, and run this again; nodes' interfaces stay as they are: helm uninstall $RELEASE --namespace $NAMESPACE" ;;
+      fail "$which is $state: another helm is at work on it, or was ended in the middle. If none is, take away what is half there, and run this again; nodes' interfaces stay as they are: ${helm[*]} uninstall $RELEASE --namespace $NAMESPACE" ;;
     pending-*)
-      fail "$which is $state: another helm is at work on it, or was ended in the middle. If none is, go back to what was there before, and run this again: helm rollback $RELEASE --namespace $NAMESPACE" ;;
-    *) fail "$which is $state, and cannot be upgraded: look at helm history $RELEASE --namespace $NAMESPACE" ;;
+      fail "$which is $state: another helm is at work on it, or was ended in the middle. If none is, go back to what was there before, and run this again: ${helm[*]} rollback $RELEASE --namespace $NAMESPACE" ;;
+    *) fail "$which is $state, and cannot be upgraded: look at ${helm[*]} history $RELEASE --namespace $NAMESPACE" ;;
   esac
 }
 
@@ -234,8 +235,8 @@ choose_delivery() {
   case "$DELIVERY" in
     kind)
       have kind 'it brings images to its clusters'
-      KIND_CLUSTER=${KIND_CLUSTER:-${context#kind-}}
-      [ -n "$KIND_CLUSTER" ] || wrong 'DELIVERY is kind, and neither KIND_CLUSTER nor the context says to which of its clusters'
+      [[ -n ${KIND_CLUSTER:-} || $context != kind-* ]] || KIND_CLUSTER=${context#kind-}
+      [ -n "${KIND_CLUSTER:-}" ] || wrong 'DELIVERY is kind, and neither KIND_CLUSTER nor the context says to which of its clusters'
       ;;
     minikube)
       have minikube 'it brings images to its clusters'
@@ -260,12 +261,12 @@ ask_namespace() {
   if [ -n "$namespace" ]; then
     # Whatever else it says against a pod, Helm will hear as well.
     "${kube[@]}" create --dry-run=server --filename - >/dev/null 2>"$work/complaint" <<<"$(probe)" || ! grep -q 'violates PodSecurity' "$work/complaint" ||
-      fail "the namespace $NAMESPACE takes no privileged pods, and executors are in their nodes' network: $(complaint). Set NAMESPACE to one of multinic's own, or allow it: kubectl label --overwrite namespace $NAMESPACE pod-security.kubernetes.io/enforce=privileged"
+      fail "the namespace $NAMESPACE takes no privileged pods, and executors are in their nodes' network: $(complaint). Set NAMESPACE to one of multinic's own, or allow it: ${plain[*]} label --overwrite namespace $NAMESPACE pod-security.kubernetes.io/enforce=privileged"
   fi
   if [ -n "${DB_SECRET:-}" ]; then
     # shellcheck disable=SC2016 # a template's variables
     keys=$("${kube[@]}" get secret "$DB_SECRET" --namespace "$NAMESPACE" --output 'go-template={{range $key, $value := .data}}{{println $key}}{{end}}' 2>"$work/complaint") ||
-      wrong "DB_SECRET is $DB_SECRET, which cannot be read in the namespace $NAMESPACE: $(complaint). Make it: kubectl --namespace $NAMESPACE create secret generic $DB_SECRET --from-file=$DB_SECRET_KEY=FILE"
+      wrong "DB_SECRET is $DB_SECRET, which cannot be read in the namespace $NAMESPACE: $(complaint). Make it: ${plain[*]} --namespace $NAMESPACE create secret generic $DB_SECRET --from-file=$DB_SECRET_KEY=FILE"
     grep -qxF -- "$DB_SECRET_KEY" <<<"$keys" || wrong "the Secret $DB_SECRET has no key $DB_SECRET_KEY: set DB_SECRET_KEY to one of its own: $(paste -s -d ' ' <<<"$keys")"
   fi
 }
@@ -296,16 +297,13 @@ declare -A identity
 
 # write_settings writes what the variables say, as values of the chart.
 write_settings() {
-  local policy=IfNotPresent tier
+  local policy=IfNotPresent tier digest=
   [ "$DELIVERY" = registry ] || policy=Never # A node that has not got them says so, and does not look for them elsewhere.
   {
     printf 'image: {registry: %s, tag: %s, pullPolicy: %s}\n' "$(quoted "$REGISTRY")" "$(quoted "$IMAGE_TAG")" "$policy"
     for tier in dispatcher executor; do
-      if [ "$DELIVERY" = registry ]; then
-        printf '%s: {imageDigest: %s}\n' "$tier" "$(quoted "${identity[$tier]:-}")"
-      else
-        printf "%s: {imageDigest: '', podAnnotations: {multinic.dev/image: %s}}\n" "$tier" "$(quoted "${identity[$tier]:-}")"
-      fi
+      [ "$DELIVERY" != registry ] || digest=${identity[$tier]:-}
+      printf '%s: {imageDigest: %s, podAnnotations: {multinic.dev/image: %s}}\n' "$tier" "$(quoted "${digest:-}")" "$(quoted "${identity[$tier]:-}")"
     done
     database_settings
   } >"$work/settings.yaml"
@@ -345,7 +343,7 @@ ask_helm() {
   fail "Helm could not do it: $(complaint)"
 }
 
-# images WORD...: tools/images with all that it has to know.
+# images TEXT WORD...: says what is done, and runs tools/images, with all that it has to know.
 images() {
   local words=("BUILDER=$BUILDER" "REGISTRY=$REGISTRY" "IMAGE_TAG=$IMAGE_TAG" "ARCHES=$ARCHES" "ARCHIVE_DIR=$work/images" SBOM_TOOL=)
   # What nerdctl builds is then where this machine's kubelet looks for it.
@@ -360,6 +358,7 @@ push_images() {
   images "push them to $REGISTRY" push >"$work/pushed"
   while read -r name _ digest; do
     identity[${name#multinic-}]=$digest
+    say "$name is $digest there"
   done < <(grep -E '^multinic-(dispatcher|executor) ' "$work/pushed")
 }
 
@@ -414,23 +413,36 @@ keep_password() {
   [ "$dry" = yes ] || "${make[@]}" | "${apply[@]}"
 }
 
-# install has Helm do it.
+# install has Helm do it, and waits until all pods are ready.
 install() {
   write_settings
   say 'these are the settings:'
   sed 's/^/    /' "$work/settings.yaml" >&3
-  [[ $TIMEOUT =~ ^0+[smh]$ ]] || release+=(--wait --timeout "$TIMEOUT")
-  step "install or upgrade $RELEASE in the namespace $NAMESPACE" "${release[@]}" || {
-    printf 'deploy: Helm has not brought it about. These say why, and when it is mended, run this again:\n' >&2
-    printf '    %s\n' "kubectl --namespace $NAMESPACE get pods" "kubectl --namespace $NAMESPACE get events --sort-by .lastTimestamp" \
-      "kubectl --namespace $NAMESPACE logs --selector app.kubernetes.io/instance=$RELEASE,app.kubernetes.io/component=dispatcher" >&2
-    exit 1
-  }
+  if [[ $TIMEOUT =~ ^0+[smh]$ ]]; then
+    step "install or upgrade $RELEASE in the namespace $NAMESPACE" "${release[@]}" || lost
+    return
+  fi
+  step "install or upgrade $RELEASE in the namespace $NAMESPACE" "${release[@]}" --wait --timeout "$TIMEOUT" || lost
+  # Helm takes as many executors to be ready as may be replaced at once, which in a small cluster is all of them.
+  step 'wait for the executor of each node' "${plain[@]}" rollout status daemonset --namespace "$NAMESPACE" \
+    --selector "app.kubernetes.io/instance=$RELEASE" --timeout "$TIMEOUT" || lost
+}
+
+# lost says where to look for why it was not brought about.
+lost() {
+  local words
+  printf 'deploy: not everything has come about. These say why, and when it is mended, run this again:\n' >&2
+  for words in 'get pods' 'get events --sort-by .lastTimestamp' "logs --prefix --selector app.kubernetes.io/instance=$RELEASE"; do
+    printf '    %s --namespace %s %s\n' "${plain[*]}" "$NAMESPACE" "$words"
+  done >&2
+  exit 1
 }
 
 check_settings
 BUILDER=$("$top/tools/images" builder)
-IMAGE_TAG=${IMAGE_TAG:-$(git -C "$top" describe --tags --always --dirty 2>/dev/null || echo dev)}
+# Not every name that git takes is one of an image's tag.
+IMAGE_TAG=${IMAGE_TAG:-$({ git -C "$top" describe --tags --always --dirty 2>/dev/null || true; } | sed 's/[^A-Za-z0-9_.-]/-/g')}
+IMAGE_TAG=${IMAGE_TAG:-dev}
 if [ "$images_only" = no ]; then
   ask_cluster
   ask_release

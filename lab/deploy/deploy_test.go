@@ -373,10 +373,10 @@ func TestAFailureSaysWhereToLook(t *testing.T) {
 	s.answer("helm*--wait*", 1, "Error: context deadline exceeded\n")
 	got := s.run(script, nil, s.database("NAMESPACE=nets", "RELEASE=fleet", "TIMEOUT=90s")...)
 	want := `Error: context deadline exceeded
-deploy: Helm has not brought it about. These say why, and when it is mended, run this again:
+deploy: not everything has come about. These say why, and when it is mended, run this again:
     kubectl --namespace nets get pods
     kubectl --namespace nets get events --sort-by .lastTimestamp
-    kubectl --namespace nets logs --selector app.kubernetes.io/instance=fleet,app.kubernetes.io/component=dispatcher
+    kubectl --namespace nets logs --prefix --selector app.kubernetes.io/instance=fleet
 `
 	if got.code != 1 || got.stderr != want {
 		t.Errorf("it exits with %d and says\n%sand should say\n%s", got.code, got.stderr, want)
