@@ -94,7 +94,7 @@ test-chart: modules ## lint the Helm chart and compare what it renders; MULTINIC
 
 # The builders run in a root tree of their own, which the first run makes: none has to be installed, and no registry is asked.
 .PHONY: test-images
-test-images: modules ## build the images with docker, podman and buildah, and hold them to what is promised; needs root
+test-images: modules ## build the images with docker, nerdctl, podman and buildah, and hold them to what is promised; needs root
 	@[ "$$(id -u)" -eq 0 ] || { echo 'docker and its like need root of the machine: sudo ./dev test-images' >&2; exit 1; }
 	@$(call tools,gotestsum cyclonedx-gomod); set -x; \
 	MULTINIC_TEST_IMAGES=1 SBOM_TOOL="$$tools/cyclonedx-gomod" "$$tools/gotestsum" --format pkgname-and-test-fails -- -race -count=1 -timeout 60m $(TESTFLAGS) multinic.dev/lab/images

@@ -30,14 +30,7 @@ const (
 
 // TestImages builds both images with each builder that can be had, and judges them. What is built takes its time, so all tests share it.
 func TestImages(t *testing.T) {
-	if os.Getenv(wanted) == "" {
-		t.Skip("images are built by make test-images")
-	}
-	tool, err := filepath.EvalSymlinks(os.Getenv(sbomTool))
-	if err != nil {
-		t.Fatalf("find the tool that writes SBOMs (%s): %v", sbomTool, err)
-	}
-	w := workshop.Open(t, filepath.Dir(tool))
+	w := open(t)
 	w.BuildBase(nil, "buildah")
 	firstRun := run{name: "first", variables: []string{"BUILDER=buildah"}, arches: workshop.Arches()}
 	first := firstRun.make(t, w)
@@ -75,6 +68,20 @@ func TestImages(t *testing.T) {
 			t.Error("programs of two versions are the same: this test cannot tell programs apart")
 		}
 	})
+}
+
+// open makes a workshop, with the tool that writes SBOMs.
+func open(t *testing.T) *workshop.Workshop {
+	t.Helper()
+	if os.Getenv(wanted) == "" {
+		t.Skip("images are built by make test-images")
+	}
+	tool, err := filepath.EvalSymlinks(os.Getenv(sbomTool))
+	if err != nil {
+		t.Fatalf("find the tool that writes SBOMs (%s): %v", sbomTool, err)
+	}
+
+	return workshop.Open(t, filepath.Dir(tool))
 }
 
 // judgeAll says of each image what is wrong with it.

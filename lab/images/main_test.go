@@ -1,4 +1,4 @@
-// Package images_test holds both images, as docker, podman and buildah build them, to what is promised of them.
+// Package images_test holds both images, as docker, nerdctl, podman and buildah build and deliver them, to what is promised of them.
 package images_test
 
 import (

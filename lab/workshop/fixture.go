@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"multinic.dev/testbed/debian"
@@ -22,10 +23,13 @@ const stockEnv = "MULTINIC_WORKSHOP"
 type stock struct {
 	// Why is why there is nothing, if it is not empty.
 	Why string `json:"why"`
-	// Tree, Base and GoRoot are folders: the root tree, the base image's context, and the machine's Go.
-	Tree   string `json:"tree"`
-	Base   string `json:"base"`
-	GoRoot string `json:"goRoot"`
+	// Source, Tree, Base, GoRoot and Nerdctl are folders: the repository, the root tree, the base image's context, the machine's Go, and what
+	// Debian does not bring.
+	Source  string `json:"source"`
+	Tree    string `json:"tree"`
+	Base    string `json:"base"`
+	GoRoot  string `json:"goRoot"`
+	Nerdctl string `json:"nerdctl"`
 	// Group is the suite's control group, below the folder Unified of the unified hierarchy.
 	Unified string `json:"unified"`
 	Group   string `json:"group"`
@@ -58,8 +62,13 @@ func prepare(ctx context.Context, modules []string) (s stock, err error) {
 	if !sandbox.RealRoot() {
 		return stock{Why: "docker and its like need root of the machine: run this test as root (with sudo)"}, nil
 	}
+	here, err := goCommand(ctx, ".", nil, "list", "-f", "{{.Dir}}", "multinic.dev/lab/workshop")
+	if err != nil {
+		return stock{}, err
+	}
+	s.Source = filepath.Join(here, "../..")
 	s.Tree, err = debian.Tree(ctx, debian.Trixie,
-		debian.WithPackages("docker.io", "docker-cli", "docker-buildx", "podman", "buildah", "busybox-static"))
+		debian.WithPackages("docker.io", "docker-cli", "docker-buildx", "podman", "buildah", "containerd", "docker-registry", "busybox-static"))
 	if errors.Is(err, debian.ErrNoArchive) {
 		return stock{Why: err.Error()}, nil
 	}
@@ -70,6 +79,9 @@ func prepare(ctx context.Context, modules []string) (s stock, err error) {
 		return stock{}, err
 	}
 	if s.Base, err = base(ctx, s, modules); err != nil {
+		return stock{}, err
+	}
+	if s.Nerdctl, err = nerdctl(ctx, here); err != nil {
 		return stock{}, err
 	}
 	s.Unified, s.Group, err = makeGroup()

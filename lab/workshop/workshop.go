@@ -1,5 +1,5 @@
-// Package workshop runs the programs that build container images (docker, podman, buildah) as Debian brings them, in a root tree of their
-// own: the machine needs none of them installed, and what they make and start ends with the test.
+// Package workshop runs the programs that build container images (docker, podman, buildah as Debian brings them; nerdctl with BuildKit, which
+// it does not) in a root tree of their own: the machine needs none of them installed, and what they make and start ends with the test.
 //
 // They have no network but loopback. What the images are built from is therefore made before, where there is a network (Fixture): the tree,
 // and an image that has Go and all modules that the builds need, as golang:1.26 has Go and a registry would have the modules.
@@ -17,7 +17,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"multinic.dev/lab/program"
 	"multinic.dev/testbed/sandbox"
 )
 
@@ -28,6 +27,8 @@ const (
 	Tools = "/tools"
 	// goRoot is where Go is.
 	goRoot = "/usr/local/go"
+	// nerdctlPrograms is where nerdctl and BuildKit's programs are.
+	nerdctlPrograms = "/opt/nerdctl"
 	// baseContext is where the Dockerfile of the base image is, and the files that it adds.
 	baseContext = "/base"
 )
@@ -35,10 +36,11 @@ const (
 // Workshop is a root tree in which builders run. It ends with its test. Its methods are not safe for concurrent use.
 type Workshop struct {
 	t testing.TB
-	// folder has the disk: what differs from the tree (upper), what the builders keep (docker, containers), and the root itself.
+	// folder has the disk: what differs from the tree (upper), what the builders keep (docker, containers, containerd), and the root itself.
 	folder string
 	stock  stock
-	docker *program.Process
+	// served are the programs that were started and stay, in their order.
+	served []served
 }
 
 // Open makes a workshop from what Fixture has prepared. The test is skipped where nothing was prepared, and says why.
@@ -50,16 +52,13 @@ func Open(tb testing.TB, tools string) *Workshop {
 	}
 	w := &Workshop{t: tb, stock: stock}
 	w.makeFolder()
-	repository, err := filepath.Abs("../..")
-	if err != nil {
-		tb.Fatalf("find the repository: %v", err)
-	}
 	w.furnish(stock.Tree)
 	for _, one := range []struct{ from, to string }{
-		{repository, Source},
+		{stock.Source, Source},
 		{tools, Tools},
 		{stock.GoRoot, goRoot},
 		{stock.Base, baseContext},
+		{stock.Nerdctl, nerdctlPrograms},
 	} {
 		w.show(one.from, one.to)
 	}
@@ -91,7 +90,7 @@ func (w *Workshop) makeFolder() {
 // cannot lie on top of a layer.
 func (w *Workshop) furnish(tree string) {
 	w.t.Helper()
-	for _, name := range []string{"root", "upper", "work", "docker", "containers"} {
+	for _, name := range []string{"root", "upper", "work", "docker", "containers", "containerd"} {
 		if err := os.Mkdir(filepath.Join(w.folder, name), 0o755); err != nil {
 			w.t.Fatalf("make the workshop: %v", err)
 		}
@@ -104,8 +103,9 @@ func (w *Workshop) furnish(tree string) {
 	w.mount("tmpfs", "/run", "tmpfs", 0, "mode=0755")
 	// Builders see the unified hierarchy alone: so all groups that they make lie below one.
 	w.mount(w.stock.Unified, "/sys/fs/cgroup", "", unix.MS_BIND, "")
-	w.mount(filepath.Join(w.folder, "docker"), "/var/lib/docker", "", unix.MS_BIND, "")
-	w.mount(filepath.Join(w.folder, "containers"), "/var/lib/containers", "", unix.MS_BIND, "")
+	for _, name := range []string{"docker", "containers", "containerd"} {
+		w.mount(filepath.Join(w.folder, name), "/var/lib/"+name, "", unix.MS_BIND, "")
+	}
 }
 
 // show mounts a folder of the machine's, read-only.
@@ -126,9 +126,9 @@ func (w *Workshop) mount(source, target, kind string, flags uintptr, options str
 	}
 }
 
-// close ends docker, and takes the root away with all that is mounted in it.
+// close ends what was started, and takes the root away with all that is mounted in it.
 func (w *Workshop) close() {
-	w.stopDocker()
+	w.stop()
 	// While something is mounted below, nothing may be removed: it would be the machine's. EINVAL says that nothing was ever mounted.
 	if err := unix.Unmount(w.Path("/"), unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) {
 		w.t.Errorf("unmount the workshop: %v", err)
@@ -149,7 +149,7 @@ func (w *Workshop) Command(ctx context.Context, environment []string, name strin
 	cmd := exec.CommandContext(ctx, "/usr/bin/env", append([]string{name}, arguments...)...)
 	cmd.Dir = "/"
 	cmd.Env = append([]string{
-		"PATH=" + goRoot + "/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8", "TMPDIR=/var/tmp",
+		"PATH=" + goRoot + "/bin:" + nerdctlPrograms + ":/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8", "TMPDIR=/var/tmp",
 		// Its builds run in namespaces that are the workshop's already.
 		"BUILDAH_ISOLATION=chroot",
 	}, environment...)
