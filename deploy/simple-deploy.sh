@@ -148,6 +148,7 @@ check_database() {
   [ -z "${DB_PASSWORD:-}" ] || wrong 'DB_PASSWORD is set, which anybody who sees the environment can read: write the password into a file and set DB_PASSWORD_FILE, or DB_SECRET to a Secret that has it'
   [ -z "${DB_PASSWORD_FILE:-}" ] || [ -z "${DB_SECRET:-}" ] || wrong 'DB_PASSWORD_FILE and DB_SECRET are both set: set one of them'
   if [ -n "${DB_PASSWORD_FILE:-}" ]; then
+    [[ $DB_PASSWORD_FILE != *[=,]* ]] || wrong "DB_PASSWORD_FILE is $DB_PASSWORD_FILE: kubectl reads no file with = or , in its path; give another path, or a link"
     must_read DB_PASSWORD_FILE
     [ -s "$DB_PASSWORD_FILE" ] || wrong "DB_PASSWORD_FILE is $DB_PASSWORD_FILE, which is empty"
   fi

@@ -88,8 +88,8 @@ func TestWhatIsThereDecides(t *testing.T) {
 			[]string{"podman build", "ctr --namespace k8s.io images import"},
 		},
 		{"a nerdctl without buildctl", []string{"nerdctl", "buildah", "ctr"}, nil, "lab", []string{"buildah build"}},
-		{"buildah alone, in kind", []string{"buildah", "kind"}, nil, "kind-two", []string{"buildah build", "kind load image-archive WORK/images/multinic-executor-amd64.tar --name two"}},
-		{"podman alone, in minikube", []string{"podman", "minikube"}, nil, "minikube", []string{"podman build", "minikube --profile minikube image load"}},
+		{"buildah alone in kind", []string{"buildah", "kind"}, nil, "kind-two", []string{"buildah build", "kind load image-archive WORK/images/multinic-executor-amd64.tar --name two"}},
+		{"podman alone in minikube", []string{"podman", "minikube"}, nil, "minikube", []string{"podman build", "minikube --profile minikube image load"}},
 	} {
 		t.Run(one.name, func(t *testing.T) {
 			s := newStand(t, append(one.programs, "kubectl", "helm")...)
@@ -102,6 +102,30 @@ func TestWhatIsThereDecides(t *testing.T) {
 				if !strings.Contains("\n"+got.calls, "\n"+call) && !strings.Contains(got.calls, " "+call) {
 					t.Errorf("it does not call %q, but\n%s", call, got.calls)
 				}
+			}
+		})
+	}
+}
+
+// TestDockerNeedNotSayItsOwnRegistry when it says by which digest that knows an image.
+func TestDockerNeedNotSayItsOwnRegistry(t *testing.T) {
+	for _, one := range []struct {
+		name, says string
+		code       int
+	}{
+		{"in short", "other/multinic-%[1]s@sha256:%064[2]d\nteam/multinic-%[1]s@sha256:%064[3]d\n", 0},
+		{"in short and in full", "team/multinic-%[1]s@sha256:%064[2]d\nregistry.test/team/multinic-%[1]s@sha256:%064[3]d\n", 0},
+		{"of others alone", "ateam/multinic-%[1]s@sha256:%064[2]d\nelsewhere.test/team/multinic-%[1]s@sha256:%064[3]d\n", 1},
+	} {
+		t.Run(one.name, func(t *testing.T) {
+			s := newStand(t, "docker", "kubectl", "helm")
+			for _, tier := range []string{"dispatcher", "executor"} {
+				s.answer("docker image inspect*"+tier+"*", 0, fmt.Sprintf(one.says, tier, 1, 7))
+			}
+			got := s.run(script, nil, s.database("REGISTRY=registry.test/team")...)
+			pinned := strings.Count(s.read("settings.yaml"), fmt.Sprintf("imageDigest: 'sha256:%064d'", 7)) == 2
+			if got.code != one.code || pinned != (one.code == 0) {
+				t.Errorf("it exits with %d and says\n%s%s", got.code, got.stdout, got.stderr)
 			}
 		})
 	}
@@ -291,6 +315,7 @@ func refusals() []refusal {
 		{name: "a password for all to see", settings: []string{"DB_PASSWORD=hunter2"}, code: 2, want: `DB_PASSWORD is set, which anybody who sees the environment can read`},
 		{name: "two passwords", settings: []string{"DB_SECRET=own"}, code: 2, want: `DB_PASSWORD_FILE and DB_SECRET are both set`},
 		{name: "no file of the password", settings: []string{"DB_PASSWORD_FILE=/nonexistent"}, code: 2, want: `DB_PASSWORD_FILE is /nonexistent, which is no file that can be read`},
+		{name: "a path that kubectl cannot read", settings: []string{"DB_PASSWORD_FILE=a=b"}, code: 2, want: `DB_PASSWORD_FILE is a=b: kubectl reads no file with = or , in its path`},
 		{name: "an empty password", settings: []string{"DB_PASSWORD_FILE=rules-none"}, code: 2, want: `which is empty`},
 		{name: "no file of values", settings: []string{"VALUES_FILE=/nonexistent"}, code: 2, want: `VALUES_FILE is /nonexistent, which is no file that can be read`},
 		{name: "no database", settings: []string{"DB_HOST=", "DB_PASSWORD_FILE="}, code: 2, want: "the database's settings are missing: DB_HOST DB_PASSWORD_FILE (or DB_SECRET). Set them, or VALUES_FILE"},
