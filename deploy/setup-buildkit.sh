@@ -138,7 +138,10 @@ case "$todo" in
     ;;
 esac
 
-if answers; then
+# outdated says whether there is a service of this script's that was set up otherwise.
+outdated() { grep -qs 'multinic' "$root$unit" && [ "$(service)" != "$(cat "$root$unit")" ]; }
+
+if answers && ! outdated; then
   say "buildkitd answers at $address: there is nothing to do"
   exit
 fi
@@ -153,8 +156,9 @@ if [ ! -d /run/systemd/system ] && [ -z "$root" ]; then
 fi
 write_service
 step 'have systemd read it' systemctl daemon-reload
-# It returns when buildkitd has said that it is ready.
-step 'start it, now and with each boot' systemctl enable --now buildkit.service
+step 'start it with each boot' systemctl enable buildkit.service
+# It returns when buildkitd has said that it is ready. One that runs has other flags.
+step 'start it, or start it again' systemctl restart buildkit.service
 if [ "$todo" = --dry-run ]; then
   say 'nothing of this was done'
 else

@@ -50,7 +50,8 @@ The database:
   DB_SECRET         the name of a Secret that has it, under the key DB_SECRET_KEY; unset: password
   VALUES_FILE       a file with these and any other values of the chart (deploy/helm/multinic/values.yaml); variables win
 
-With neither VALUES_FILE nor any variable of the database, an installation that is there keeps all its settings.
+Without VALUES_FILE, an installation that is there keeps all its settings but for those that are given. With it, that file and the
+variables are all that is set, and everything else is as the chart has it.
 END
 }
 
@@ -155,8 +156,8 @@ check_database() {
   [ -z "${VALUES_FILE:-}" ] || must_read VALUES_FILE
 }
 
-# keeps says whether an installation that is there keeps its settings, because none are given.
-keeps() { [ -n "$state" ] && [ -z "${VALUES_FILE:-}${DB_HOST:-}${DB_PORT:-}${DB_USER:-}${DB_NAME:-}${DB_PASSWORD_FILE:-}${DB_SECRET:-}" ]; }
+# keeps says whether an installation that is there keeps its settings, but for what variables say.
+keeps() { [ -n "$state" ] && [ -z "${VALUES_FILE:-}" ]; }
 
 # want_database says what of the database is missing, where nothing else could say it.
 want_database() {
@@ -328,7 +329,7 @@ database_settings() {
 set_release() {
   release=("${helm[@]}" upgrade "$RELEASE" "$chart" --install --namespace "$NAMESPACE")
   if keeps; then
-    say 'no settings of the database are given: it keeps all that it was installed with'
+    say 'VALUES_FILE is not set: it keeps all that it was installed with, but for what follows'
     release+=(--reset-then-reuse-values)
   fi
   [ -z "${VALUES_FILE:-}" ] || release+=(--values "$VALUES_FILE")

@@ -52,7 +52,7 @@ func TestBuildKitIsSetUp(t *testing.T) {
 	if want := "buildkit: buildkitd was started, and does not answer at unix:///run/buildkit/buildkitd.sock: look at journalctl --unit buildkit\n"; got.code != 1 || got.stderr != want {
 		t.Errorf("with a buildkitd that ends at once it exits with %d and says\n%s", got.code, got.stderr)
 	}
-	if !strings.HasSuffix(got.calls, "systemctl daemon-reload\nsystemctl enable --now buildkit.service\nbuildctl --addr unix:///run/buildkit/buildkitd.sock debug workers\n") {
+	if !strings.HasSuffix(got.calls, "systemctl daemon-reload\nsystemctl enable buildkit.service\nsystemctl restart buildkit.service\nbuildctl --addr unix:///run/buildkit/buildkitd.sock debug workers\n") {
 		t.Errorf("it calls\n%s", got.calls)
 	}
 	wantGolden(t, "buildkit.service", s.plain(s.read(unit)))
@@ -61,6 +61,11 @@ func TestBuildKitIsSetUp(t *testing.T) {
 	again := ran(t, s.run(buildKit, nil, settings...))
 	if want := "buildctl --addr unix:///run/buildkit/buildkitd.sock debug workers\n"; again.calls != want || !strings.HasSuffix(again.stdout, "there is nothing to do\n") {
 		t.Errorf("with a buildkitd that answers it calls\n%sand says\n%s", again.calls, again.stdout)
+	}
+
+	other := ran(t, s.run(buildKit, nil, append(settings, "NAMESPACE_OF_IMAGES=builds")...))
+	if !strings.Contains(other.calls, "systemctl restart buildkit.service\n") || !strings.Contains(s.read(unit), "--containerd-worker-namespace=builds\n") {
+		t.Errorf("with a setting that has changed it calls\n%sand the service is\n%s", other.calls, s.read(unit))
 	}
 }
 

@@ -192,13 +192,29 @@ func TestAgain(t *testing.T) {
 			}
 		})
 	}
+	const keeps = " --install --namespace multinic --reset-then-reuse-values --values WORK/settings.yaml --wait"
 	t.Run("without settings of the database", func(t *testing.T) {
 		s := newStand(t, "docker", "ctr", "kubectl", "helm")
 		s.installed("deployed")
 		got := ran(t, s.run(script, nil, "IMAGE_TAG=dev2"))
-		if !strings.Contains(got.calls, " --install --namespace multinic --reset-then-reuse-values --values WORK/settings.yaml --wait") ||
-			strings.Contains(s.read("settings.yaml"), "database") {
+		if !strings.Contains(got.calls, keeps) || strings.Contains(s.read("settings.yaml"), "database") {
 			t.Errorf("it should leave the database's settings as they are; it calls\n%swith\n%s", got.calls, s.read("settings.yaml"))
+		}
+	})
+	t.Run("with another password alone", func(t *testing.T) {
+		s := newStand(t, "docker", "ctr", "kubectl", "helm")
+		s.installed("deployed")
+		got := ran(t, s.run(script, nil, "DB_PASSWORD_FILE="+s.path("password")))
+		if !strings.Contains(got.calls, keeps) || !strings.Contains(s.read("settings.yaml"), "existingSecret") || strings.Contains(s.read("settings.yaml"), " host:") {
+			t.Errorf("it should leave the other settings as they are; it calls\n%swith\n%s", got.calls, s.read("settings.yaml"))
+		}
+	})
+	t.Run("with a file of all values", func(t *testing.T) {
+		s := newStand(t, "docker", "ctr", "kubectl", "helm")
+		s.installed("deployed")
+		s.write("own.yaml", []byte("database: {host: db.test}\n"))
+		if got := ran(t, s.run(script, nil, "VALUES_FILE=own.yaml")); strings.Contains(got.calls, "reuse-values") {
+			t.Errorf("what the file leaves out should be as the chart has it; it calls\n%s", got.calls)
 		}
 	})
 }

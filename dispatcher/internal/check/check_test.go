@@ -299,3 +299,21 @@ func TestItGivesUpWhenItsTimeIsOver(t *testing.T) {
 		t.Errorf("it says %v", err)
 	}
 }
+
+// TestItsTimeIsOver when the timeout says so, however long it might go on.
+func TestItsTimeIsOver(t *testing.T) {
+	s := newStage(t, &played{nodes: []*multinicv1.Node{absent("node-1", &multinicv1.NodeRow{})}})
+	s.settings.Timeout = time.Second
+	err := run(t.Context(), s.settings, &bytes.Buffer{}, func(ctx context.Context) bool {
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Minute):
+			t.Error("it goes on for ever")
+		}
+
+		return false
+	})
+	if err == nil || !strings.Contains(err.Error(), "node-1") {
+		t.Errorf("it says %v", err)
+	}
+}
