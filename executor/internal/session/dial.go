@@ -1,6 +1,7 @@
 package session
 
 import (
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -28,6 +29,10 @@ func Dial(address string, further ...grpc.DialOption) (*grpc.ClientConn, error) 
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: pingTimeout, PermitWithoutStream: true}),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: connectTimeout}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
+	}
+
+	if !strings.HasPrefix(address, "unix:") {
+		options = append(options, grpc.WithContextDialer(connect))
 	}
 
 	return grpc.NewClient(address, append(options, further...)...) //nolint:wrapcheck // the caller says where to
