@@ -99,7 +99,7 @@ case "$#:${1:-}" in
   *) wrong "\"$*\" is not among what it takes, which is one of --dry-run, --images-only and --help; settings are variables" ;;
 esac
 
-work=$(mktemp -d "${TMPDIR:-/tmp}/deploy.XXXXXXXX")
+work=$(cd -- "$(mktemp -d "${TMPDIR:-/tmp}/deploy.XXXXXXXX")" && pwd)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 
@@ -153,6 +153,7 @@ check_database() {
     must_read DB_PASSWORD_FILE
     [ -s "$DB_PASSWORD_FILE" ] || wrong "DB_PASSWORD_FILE is $DB_PASSWORD_FILE, which is empty"
   fi
+  [[ ${VALUES_FILE:-} != *,* ]] || wrong "VALUES_FILE is $VALUES_FILE: helm takes a comma for the end of a path; give another path, or a link"
   [ -z "${VALUES_FILE:-}" ] || must_read VALUES_FILE
 }
 

@@ -333,6 +333,7 @@ func refusals() []refusal {
 		{name: "no file of the password", settings: []string{"DB_PASSWORD_FILE=/nonexistent"}, code: 2, want: `DB_PASSWORD_FILE is /nonexistent, which is no file that can be read`},
 		{name: "a path that kubectl cannot read", settings: []string{"DB_PASSWORD_FILE=a=b"}, code: 2, want: `DB_PASSWORD_FILE is a=b: kubectl reads no file with = or , in its path`},
 		{name: "an empty password", settings: []string{"DB_PASSWORD_FILE=rules-none"}, code: 2, want: `which is empty`},
+		{name: "values with a comma in their path", settings: []string{"VALUES_FILE=a,b"}, code: 2, want: `VALUES_FILE is a,b: helm takes a comma for the end of a path`},
 		{name: "no file of values", settings: []string{"VALUES_FILE=/nonexistent"}, code: 2, want: `VALUES_FILE is /nonexistent, which is no file that can be read`},
 		{name: "no database", settings: []string{"DB_HOST=", "DB_PASSWORD_FILE="}, code: 2, want: "the database's settings are missing: DB_HOST DB_PASSWORD_FILE (or DB_SECRET). Set them, or VALUES_FILE"},
 		{name: "no kubectl", without: []string{"kubectl"}, code: 1, want: "kubectl is not in PATH"},

@@ -462,10 +462,10 @@ func TestANodeOfWhichNobodySpeaksIsForgotten(t *testing.T) {
 				t.Errorf("%s: %d nodes, error %v, want %d", when, stats.Nodes, err, want)
 			}
 		}
-		r.Changed(picture(aRow("a", 1)))
+		r.Changed(picture(aRow("a", 1), aRow(row.NoNode, 2)))
 		session, _ := open(t, r, "a")
 		other, _ := open(t, r, "b")
-		count("two sessions", 2)
+		count("two sessions, and a row of no node", 2)
 		r.Close(other)
 		count("one of them ended", 1)
 		r.Changed(store.Change{Nodes: map[string][]row.Row{"a": {}}})

@@ -16,7 +16,7 @@ import (
 
 // Stats counts what happened since the dispatcher started, and what there is now.
 type Stats struct {
-	// Nodes and Sessions are how many there are now.
+	// Nodes and Sessions are how many there are now; NoNode is none.
 	Nodes, Sessions int
 	// CommittedRows stand at 1. Of the others, RefusedRows are not part of their node's work, and PendingRows are.
 	CommittedRows, PendingRows, RefusedRows int
@@ -37,9 +37,11 @@ func (r *Reconciler) Stats() (stats Stats, err error) {
 	err = ErrStopped
 	r.ask(func() {
 		stats, err = r.stats, nil
-		stats.Nodes = len(r.nodes)
 		stats.Guarded = r.guard.Total()
-		for _, known := range r.nodes {
+		for name, known := range r.nodes {
+			if name != NoNode {
+				stats.Nodes++
+			}
 			if known.session != nil {
 				stats.Sessions++
 			}
