@@ -1,6 +1,10 @@
 package install_test
 
-import "time"
+import (
+	"slices"
+	"strings"
+	"time"
+)
 
 const (
 	// viewer is the service account of an operator who may look.
@@ -27,4 +31,23 @@ func (s *site) servesEveryNode() {
 	s.helm("test", release)
 	// The control: what no row asks for is not there.
 	s.judge(keeper)
+}
+
+// refusesASecondOne that would have executors on the same nodes: what the first one's executor answers would be taken for the second one's.
+func (s *site) refusesASecondOne() {
+	try := func(what string, more ...string) (string, error) {
+		return s.tryHelm(slices.Concat(strings.Fields(what), []string{chart, "--dry-run=server"}, s.values(more...))...)
+	}
+	for _, more := range [][]string{nil, {"executor.nodeSelector.pool=second"}} { // The first one is on all nodes.
+		said, err := try("install second", more...)
+		if err == nil || !strings.Contains(said, "another installation has executors in this cluster (the DaemonSet "+release+"-executor in "+namespace+")") {
+			s.t.Errorf("with %q a second installation is not refused: %s", more, said)
+		}
+	}
+	// The control: the first one's own executors are no others.
+	for _, more := range [][]string{nil, {"fullnameOverride=other"}} {
+		if said, err := try("upgrade "+release, more...); err != nil {
+			s.t.Errorf("with %q the first one cannot be upgraded: %v: %s", more, err, said)
+		}
+	}
 }

@@ -22,6 +22,7 @@ func TestInstallation(t *testing.T) {
 		test func(*site)
 	}{
 		{"serves every node within a minute", (*site).servesEveryNode},
+		{"a second one is refused", (*site).refusesASecondOne},
 		{"no credential on a node", (*site).noCredentialOnANode},
 		{"operators ask by port-forward", (*site).operatorsAskByPortForward},
 		{"the API server is paused", (*site).apiServerPaused},

@@ -130,6 +130,14 @@ func (s *site) label(node, name, value string) {
 // helm runs helm as the cluster's administrator. An error ends the test.
 func (s *site) helm(arguments ...string) {
 	s.t.Helper()
+	if out, err := s.tryHelm(arguments...); err != nil {
+		s.t.Fatalf("helm %s: %v: %s\n%s", arguments[0], err, out, s.state())
+	}
+}
+
+// tryHelm runs helm, and returns what it says.
+func (s *site) tryHelm(arguments ...string) (string, error) {
+	s.t.Helper()
 	path := os.Getenv("HELM")
 	if path == "" {
 		s.t.Fatal("HELM is not set: make test-kube brings helm")
@@ -137,9 +145,7 @@ func (s *site) helm(arguments ...string) {
 	cmd := exec.CommandContext(s.t.Context(), path, append(arguments, "--namespace="+namespace)...)
 	cmd.Env = []string{"HOME=" + s.t.TempDir(), "PATH=" + os.Getenv("PATH"), "KUBECONFIG=" + s.cluster.Kubeconfig()}
 	out, err := cmd.CombinedOutput()
-	if err != nil {
-		s.t.Fatalf("helm %s: %v: %s\n%s", arguments[0], err, out, s.state())
-	}
+	return string(out), err
 }
 
 // values are those of an installation, as arguments of helm, with further ones.
