@@ -312,14 +312,15 @@ write_settings() {
   } >"$work/settings.yaml"
 }
 
+# database_settings are those of the database. One that was set as the password itself makes way for the Secret that has it now.
 database_settings() {
   local settings=()
   [ -z "${DB_HOST:-}" ] || settings+=("host: $(quoted "$DB_HOST")")
   [ -z "${DB_PORT:-}" ] || settings+=("port: $((10#$DB_PORT))")
   [ -z "${DB_USER:-}" ] || settings+=("user: $(quoted "$DB_USER")")
   [ -z "${DB_NAME:-}" ] || settings+=("name: $(quoted "$DB_NAME")")
-  [ -z "${DB_PASSWORD_FILE:-}" ] || settings+=("existingSecret: $(quoted "$RELEASE-db-password")" 'existingSecretKey: password')
-  [ -z "${DB_SECRET:-}" ] || settings+=("existingSecret: $(quoted "$DB_SECRET")" "existingSecretKey: $(quoted "$DB_SECRET_KEY")")
+  [ -z "${DB_PASSWORD_FILE:-}" ] || settings+=("password: ''" "existingSecret: $(quoted "$RELEASE-db-password")" 'existingSecretKey: password')
+  [ -z "${DB_SECRET:-}" ] || settings+=("password: ''" "existingSecret: $(quoted "$DB_SECRET")" "existingSecretKey: $(quoted "$DB_SECRET_KEY")")
   [ "${#settings[@]}" -eq 0 ] || {
     printf 'database:\n'
     printf '  %s\n' "${settings[@]}"
