@@ -116,7 +116,7 @@ func assemble(settings *config.Config, who identity.Identity, log *zap.Logger) (
 	d.sessions = session.NewServer(d.reconciler, settings.MaxSessions, rand.Float64)
 	registry := prometheus.NewRegistry()
 	for _, one := range []prometheus.Collector{
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), metrics.New(d.reconciler),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), metrics.New(d.reconciler), d.door,
 	} {
 		if err := registry.Register(one); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)

@@ -64,7 +64,7 @@ func (r *RefusedError) GRPCStatus() *status.Status {
 	case codes.Unauthenticated:
 		return status.New(r.Code, "unauthenticated")
 	case codes.ResourceExhausted:
-		return status.New(r.Code, "too many calls")
+		return status.New(r.Code, "too many calls or connections")
 	default:
 		return status.New(codes.PermissionDenied, "permission denied")
 	}

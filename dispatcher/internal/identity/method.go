@@ -39,3 +39,11 @@ func methodOf(path string) whose {
 		return nobodys
 	}
 }
+
+// Proves says whether a call of a method that was let in shows that its caller is an executor or an operator. A call of the health service does
+// not: that is for whoever has any credential at all, such as each pod of the cluster.
+func Proves(method string) bool {
+	of := methodOf(method)
+
+	return of == executors || of == operators
+}

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
@@ -110,8 +111,29 @@ func (e *entrance) isClosed(connection net.Conn) bool {
 	return err != nil
 }
 
-// call makes a call from an address, on a connection of its own, which stays, and says how it ended.
+// call makes an operator's call from an address, on a connection of its own, which stays, and says how it ended.
 func (e *entrance) call(from string, words ...string) error {
+	e.t.Helper()
+
+	return e.ask(from, words, func(ctx context.Context, connection *grpc.ClientConn) error {
+		_, err := multinicv1.NewFleetServiceClient(connection).ListNodes(ctx, &multinicv1.ListNodesRequest{})
+
+		return err
+	})
+}
+
+// health is call, for the call that whoever has a credential may make.
+func (e *entrance) health(from string, words ...string) error {
+	e.t.Helper()
+
+	return e.ask(from, words, func(ctx context.Context, connection *grpc.ClientConn) error {
+		_, err := healthv1.NewHealthClient(connection).Check(ctx, &healthv1.HealthCheckRequest{})
+
+		return err
+	})
+}
+
+func (e *entrance) ask(from string, words []string, call func(context.Context, *grpc.ClientConn) error) error {
 	e.t.Helper()
 	connection, err := grpc.NewClient(e.address, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS13, RootCAs: e.known})),
 		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
@@ -124,9 +146,8 @@ func (e *entrance) call(from string, words ...string) error {
 	ctx, cancel := context.WithTimeout(e.t.Context(), patience)
 	defer cancel()
 	ctx = metadata.NewOutgoingContext(ctx, metadata.MD{"word": words})
-	_, err = multinicv1.NewFleetServiceClient(connection).ListNodes(ctx, &multinicv1.ListNodesRequest{})
 
-	return err
+	return call(ctx, connection)
 }
 
 func TestWhoProvesNothingTakesAQuarterOfAllPlaces(t *testing.T) {
@@ -155,6 +176,22 @@ func TestWhoHasProvedWhoItIsTakesNoPlaceFromItsAddress(t *testing.T) {
 		if err := e.call("127.0.0.1", "please"); err != nil {
 			t.Fatalf("number %d is kept out: %v", n, err)
 		}
+	}
+}
+
+func TestWhoAsksForHealthAloneGoesOnTakingAPlace(t *testing.T) {
+	e := newEntrance(t)
+	if err := e.health("127.0.0.1", "please"); err != nil {
+		t.Fatal(err)
+	}
+	for range places - 1 {
+		e.mute()
+	}
+	if !e.isClosed(e.mute()) {
+		t.Error("one more is let in")
+	}
+	if err := e.call("127.0.0.2", "please"); err != nil {
+		t.Errorf("another address is kept out: %v", err)
 	}
 }
 
