@@ -2,6 +2,8 @@
 package probe
 
 import (
+	"container/list"
+	"net"
 	"net/http"
 	"time"
 
@@ -11,11 +13,13 @@ import (
 	"multinic.dev/dispatcher/internal/reconcile"
 )
 
-// Limits on how long a caller may take to ask, to take the answer, and to think of another question.
+// Limits on how long a caller may take to ask, and to take the answer, which ends the connection: who asks again does so seconds later, and
+// whoever reaches the port could hold idle connections.
 const (
 	headerTimeout = 5 * time.Second
 	answerTimeout = 30 * time.Second
-	idleTimeout   = 2 * time.Minute
+	// maxHeaders is what a question may have, in bytes, and a few KiB of net/http's own.
+	maxHeaders = 8 << 10
 )
 
 // Reconciler is what the answers are made of.
@@ -25,9 +29,10 @@ type Reconciler interface {
 }
 
 // NewServer returns a server of /metrics, /healthz (is the dispatcher alive?) and /readyz (is what it serves the table as it
-// is?). The caller makes it listen and shuts it down.
+// is?). It has 100 connections at most, of which the oldest goes for one more. The caller makes it listen and shuts it down.
 func NewServer(reconciler Reconciler, metrics prometheus.Gatherer) *http.Server {
 	mux := http.NewServeMux()
+	// How many are answered at once is bounded by the connections. A bound of its own would let a few who read slowly keep others out.
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		_, err := reconciler.Health()
@@ -45,9 +50,14 @@ func NewServer(reconciler Reconciler, metrics prometheus.Gatherer) *http.Server 
 		}
 	})
 
-	return &http.Server{
-		Handler: mux, ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout,
+	few := &newest{open: list.New(), at: map[net.Conn]*list.Element{}}
+	server := &http.Server{
+		Handler: mux, ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout, WriteTimeout: answerTimeout, MaxHeaderBytes: maxHeaders,
+		ConnState: few.changed,
 	}
+	server.SetKeepAlivesEnabled(false)
+
+	return server
 }
 
 func text(err error) string {

@@ -13,9 +13,8 @@ import (
 const (
 	// headerTimeout bounds how long a caller may take to ask.
 	headerTimeout = 5 * time.Second
-	// answerTimeout bounds how long it may take to take the answer, and idleTimeout to think of another question.
+	// answerTimeout bounds how long it may take to take the answer, which ends the connection.
 	answerTimeout = 30 * time.Second
-	idleTimeout   = 2 * time.Minute
 	// aliveTimeout is how long the worker may be busy with one round and still count as alive. Rounds take
 	// milliseconds; a kubelet asks with a timeout of a second and gives up after three.
 	aliveTimeout = 10 * time.Second
@@ -45,9 +44,11 @@ func NewServer(worker Worker, session Session, metrics prometheus.Gatherer) *htt
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, session.Ready()) })
 
-	return &http.Server{
-		Handler: mux, ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout,
-	}
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout, WriteTimeout: answerTimeout}
+	// Who asks again does so seconds later, and whoever is on the node could hold idle connections.
+	server.SetKeepAlivesEnabled(false)
+
+	return server
 }
 
 // answer says "ok", or 503 and why not.

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -42,5 +45,24 @@ func TestEachQuestionHasItsOwnAnswer(t *testing.T) {
 		if got := fmt.Sprintf("%d %s", recorder.Code, recorder.Body); !strings.HasPrefix(got, test.want) {
 			t.Errorf("%s: %s, want %s", test.path, got, test.want)
 		}
+	}
+}
+
+func TestAConnectionEndsWithItsAnswer(t *testing.T) {
+	server := httptest.NewUnstartedServer(nil)
+	server.Config = probe.NewServer(part{}, part{}, prometheus.NewRegistry())
+	server.Start()
+	defer server.Close()
+	connection, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = connection.Close() }()
+	if _, err := connection.Write([]byte("GET /readyz HTTP/1.1\r\nHost: node\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	_ = connection.SetReadDeadline(time.Now().Add(3 * time.Second))
+	if _, err := io.ReadAll(connection); err != nil {
+		t.Errorf("after the answer: %v", err)
 	}
 }
