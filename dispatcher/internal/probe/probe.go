@@ -22,6 +22,13 @@ const (
 	maxHeaders = 8 << 10
 )
 
+// What /readyz says of a problem with the table is its kind alone. Whoever reaches the port may ask, and the problem's own words have the database's
+// address and account in them, for the log and for operators.
+const (
+	needsSomebody = "the table cannot be read or written: a setting or the database must be changed; the dispatcher's log says which, and how"
+	passes        = "the table cannot be read or written now: it is tried again; the dispatcher's log says why"
+)
+
 // Reconciler is what the answers are made of.
 type Reconciler interface {
 	// Health says how it stands with the table, or that the reconciler has stopped.
@@ -43,8 +50,10 @@ func NewServer(reconciler Reconciler, metrics prometheus.Gatherer) *http.Server 
 		switch {
 		case err != nil:
 			answer(w, false, text(err))
+		case health.Problem != "" && health.NeedsSomebody:
+			answer(w, false, needsSomebody)
 		case health.Problem != "":
-			answer(w, false, health.Problem)
+			answer(w, false, passes)
 		default:
 			answer(w, health.Read, "the table has not been read yet")
 		}

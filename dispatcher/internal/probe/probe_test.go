@@ -21,6 +21,10 @@ type reconciler struct {
 func (r *reconciler) Health() (reconcile.Health, error) { return r.health, r.err }
 
 func TestAnswersSayHowItStands(t *testing.T) {
+	const (
+		passes        = "the table cannot be read or written now: it is tried again; the dispatcher's log says why\n"
+		needsSomebody = "the table cannot be read or written: a setting or the database must be changed; the dispatcher's log says which, and how\n"
+	)
 	r := &reconciler{}
 	server := probe.NewServer(r, prometheus.NewRegistry())
 	for _, test := range []struct {
@@ -30,9 +34,10 @@ func TestAnswersSayHowItStands(t *testing.T) {
 		alive, isReady string
 	}{
 		{"at first", reconcile.Health{}, nil, "200 ok\n", "503 the table has not been read yet\n"},
-		{"the database away at first", reconcile.Health{Problem: "away"}, nil, "200 ok\n", "503 away\n"},
+		{"the database away at first", reconcile.Health{Problem: "root@192.0.2.1"}, nil, "200 ok\n", "503 " + passes},
 		{"all is well", reconcile.Health{Read: true}, nil, "200 ok\n", "200 ok\n"},
-		{"the database away later", reconcile.Health{Read: true, Problem: "away"}, nil, "200 ok\n", "503 away\n"},
+		{"the database away later", reconcile.Health{Read: true, Problem: "root@192.0.2.1"}, nil, "200 ok\n", "503 " + passes},
+		{"the account refused", reconcile.Health{Read: true, Problem: "root@192.0.2.1", NeedsSomebody: true}, nil, "200 ok\n", "503 " + needsSomebody},
 		{"the end", reconcile.Health{}, reconcile.ErrStopped, "503 the dispatcher is shutting down\n", "503 the dispatcher is shutting down\n"},
 	} {
 		r.health, r.err = test.health, test.err

@@ -13,11 +13,13 @@ import (
 type Health struct {
 	// Read says that the whole table was read once since the dispatcher started.
 	Read bool
-	// Problem is why the newest poll failed, in one line; empty when it succeeded.
+	// Problem is why the newest poll failed, in one line; empty when it succeeded. It may name the database's address and account.
 	Problem string
+	// NeedsSomebody says that the problem does not pass by itself: a setting or the database has to be changed.
+	NeedsSomebody bool
 }
 
-// sayAgain is how often a problem that lasts is logged. /readyz has the newest words of it all the time.
+// sayAgain is how often a problem that lasts is logged.
 const sayAgain = time.Minute
 
 // Changed takes over rows that were read anew (store.Follower).
@@ -65,6 +67,7 @@ func (r *Reconciler) Failed(err error) {
 		r.rule.Blind = true
 		var setup *store.SetupError
 		needsSomebody := errors.As(err, &setup)
+		r.health.NeedsSomebody = needsSomebody
 		// The same problem may be worded differently each time, as one with a port of the caller's in it is.
 		if before != "" && needsSomebody == r.saidNeedsSomebody && r.now().Sub(r.said) < sayAgain {
 			return
@@ -81,7 +84,7 @@ func (r *Reconciler) Polled(began time.Time) {
 		if r.health.Problem != "" {
 			r.log.Info("reading the table succeeds again")
 		}
-		r.health.Problem = ""
+		r.health.Problem, r.health.NeedsSomebody = "", false
 		r.rule.Read, r.rule.Blind = began, false
 		r.proceedAll()
 	})
