@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"multinic.dev/dispatcher/internal/reconcile"
 )
@@ -39,8 +38,7 @@ type Reconciler interface {
 // is?). It has 100 connections at most, of which the oldest goes for one more. The caller makes it listen and shuts it down.
 func NewServer(reconciler Reconciler, metrics prometheus.Gatherer) *http.Server {
 	mux := http.NewServeMux()
-	// How many are answered at once is bounded by the connections. A bound of its own would let a few who read slowly keep others out.
-	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", page(metrics))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		_, err := reconciler.Health()
 		answer(w, err == nil, text(err))
