@@ -8,8 +8,10 @@ import (
 	"time"
 
 	prom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/selector"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
@@ -72,11 +74,15 @@ func New(services Services, who identity.Identity, log *zap.Logger, metrics prom
 
 		return status.Error(codes.Internal, "an internal error; the dispatcher's log has it")
 	})
+	// Anybody who can prove to be somebody may ask for health, as often as it likes, and nobody wants to read of it.
+	telling := selector.MatchFunc(func(_ context.Context, call interceptors.CallMeta) bool {
+		return call.Service != healthv1.Health_ServiceDesc.ServiceName
+	})
 	gate := identity.NewGate(who, log)
 	// Outermost first: what a recovered call returns is logged and counted. What the gate refuses is counted, and logged by the gate, at
 	// a bounded rate.
 	single := calls{timed: map[string]bool{}, around: chain(counted.UnaryServerInterceptor(), recovery.UnaryServerInterceptor(recovered), gate.Unary,
-		logging.UnaryServerInterceptor(logger(log), logged...), recovery.UnaryServerInterceptor(recovered))}
+		selector.UnaryServerInterceptor(logging.UnaryServerInterceptor(logger(log), logged...), telling), recovery.UnaryServerInterceptor(recovered))}
 	single.Server = grpc.NewServer(
 		grpc.Creds(who.Credentials()),
 		grpc.MaxRecvMsgSize(maxMessage),
@@ -93,7 +99,7 @@ func New(services Services, who identity.Identity, log *zap.Logger, metrics prom
 		// What single does not serve, which is nothing, would meet the same gate, though later.
 		grpc.UnaryInterceptor(single.around),
 		grpc.ChainStreamInterceptor(counted.StreamServerInterceptor(), recovery.StreamServerInterceptor(recovered), gate.Stream,
-			logging.StreamServerInterceptor(logger(log), logged...), recovery.StreamServerInterceptor(recovered)),
+			selector.StreamServerInterceptor(logging.StreamServerInterceptor(logger(log), logged...), telling), recovery.StreamServerInterceptor(recovered)),
 		// What there is not is refused by the gate too: only who may call something learns that it is missing.
 		grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error {
 			return status.Error(codes.Unimplemented, "there is no such method")

@@ -90,19 +90,39 @@ func TestCallsAreLoggedAndCounted(t *testing.T) {
 	if finished := logs.FilterMessage("finished call").All(); len(finished) != 1 || finished[0].ContextMap()["grpc.method"] != "ListNodes" {
 		t.Errorf("the log has %v", logs.All())
 	}
+	if handled := handled(t, registry); handled != 1 {
+		t.Errorf("%v calls were counted", handled)
+	}
+}
+
+// handled is how many calls were counted.
+func handled(t *testing.T, registry *prometheus.Registry) (calls float64) {
+	t.Helper()
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
-	handled := 0.0
 	for _, family := range families {
 		if family.GetName() == "grpc_server_handled_total" {
 			for _, metric := range family.GetMetric() {
-				handled += metric.GetCounter().GetValue()
+				calls += metric.GetCounter().GetValue()
 			}
 		}
 	}
-	if handled != 1 {
+
+	return calls
+}
+
+// TestQuestionsForHealthAreCountedAndNotLogged as whoever has any identity at all may ask as often as it likes.
+func TestQuestionsForHealthAreCountedAndNotLogged(t *testing.T) {
+	connection, logs, registry := serve(t)
+	if _, err := healthv1.NewHealthClient(connection).Check(t.Context(), &healthv1.HealthCheckRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	if logs.Len() > 0 {
+		t.Errorf("the log has %v", logs.All())
+	}
+	if handled := handled(t, registry); handled != 1 {
 		t.Errorf("%v calls were counted", handled)
 	}
 }
