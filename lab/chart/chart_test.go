@@ -20,14 +20,13 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"multinic.dev/lab/confine"
+	"multinic.dev/lab/golden"
 )
 
 const (
 	chart = "../../deploy/helm/multinic"
 	// helmEnv is the variable that says where helm is.
 	helmEnv = "HELM"
-	// renew is the variable that has the golden files written instead of compared.
-	renew = "MULTINIC_RENEW"
 )
 
 // helm runs helm with an environment of its own, and returns what it printed and whether it failed.
@@ -83,20 +82,7 @@ func TestLintFindsNothing(t *testing.T) {
 func TestGolden(t *testing.T) {
 	for _, name := range []string{"small", "large", "predecessor"} {
 		t.Run(name, func(t *testing.T) {
-			got := template(t, "--values="+filepath.Join("testdata", name+".values.yaml"))
-			golden := filepath.Join("testdata", name+".yaml")
-			if os.Getenv(renew) != "" {
-				if err := os.WriteFile(golden, []byte(got), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Errorf("it renders something else than %s; if it should, run make test-chart %s=1. It renders\n%s", golden, renew, got)
-			}
+			golden.Want(t, name+".yaml", template(t, "--values="+filepath.Join("testdata", name+".values.yaml")))
 		})
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"multinic.dev/lab/golden"
 )
 
 const (
@@ -45,7 +47,7 @@ func TestBuildKitIsSetUp(t *testing.T) {
 	if _, err := os.Stat(s.path("root")); err == nil || strings.Contains(dry.calls, "systemctl") {
 		t.Errorf("with --dry-run something is done; it calls\n%s", dry.calls)
 	}
-	wantGolden(t, "setup-buildkit-dry-run.txt", dry.stdout)
+	golden.Want(t, "setup-buildkit-dry-run.txt", dry.stdout)
 
 	// The stand-in of buildctl does not know that the service has started: so the script says that it does not answer.
 	got := s.run(buildKit, nil, settings...)
@@ -55,7 +57,7 @@ func TestBuildKitIsSetUp(t *testing.T) {
 	if !strings.HasSuffix(got.calls, "systemctl daemon-reload\nsystemctl enable buildkit.service\nsystemctl restart buildkit.service\nbuildctl --addr unix:///run/buildkit/buildkitd.sock debug workers\n") {
 		t.Errorf("it calls\n%s", got.calls)
 	}
-	wantGolden(t, "buildkit.service", s.plain(s.read(unit)))
+	golden.Want(t, "buildkit.service", s.plain(s.read(unit)))
 
 	s.serving()
 	again := ran(t, s.run(buildKit, nil, settings...))

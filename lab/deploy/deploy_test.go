@@ -7,34 +7,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"multinic.dev/lab/golden"
 )
 
-const (
-	script = "simple-deploy.sh"
-	// renew is the variable that has the golden files written instead of compared.
-	renew = "MULTINIC_RENEW"
-)
+const script = "simple-deploy.sh"
 
 // builders are what images can be built with.
 func builders() []string { return []string{"docker", "nerdctl", "podman", "buildah"} }
-
-// wantGolden compares a text with a file of testdata.
-func wantGolden(t *testing.T, name, got string) {
-	t.Helper()
-	golden := filepath.Join("testdata", name)
-	if os.Getenv(renew) != "" {
-		if err := os.WriteFile(golden, []byte(got), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("it is not as in %s; if it should be so, run this test with %s=1. It is\n%s", golden, renew, got)
-	}
-}
 
 // ran ends the test if a script failed.
 func ran(t *testing.T, got result) result {
@@ -66,7 +46,7 @@ func TestEachBuilderWithEachDelivery(t *testing.T) {
 				}
 				s := newStand(t, programs...)
 				got := ran(t, s.run(script, nil, s.database("BUILDER="+builder, delivery.setting)...))
-				wantGolden(t, name+".txt", got.calls+"\nwith the settings\n"+s.read("settings.yaml"))
+				golden.Want(t, name+".txt", got.calls+"\nwith the settings\n"+s.read("settings.yaml"))
 			})
 		}
 	}
@@ -152,7 +132,7 @@ func TestADryRunSaysAllAndDoesNothing(t *testing.T) {
 			if did := changing(got.calls); len(did) > 0 {
 				t.Errorf("it did %q", did)
 			}
-			wantGolden(t, "dry-run-"+delivery+".txt", got.stdout)
+			golden.Want(t, "dry-run-"+delivery+".txt", got.stdout)
 			done := ran(t, s.run(script, nil, settings...))
 			if did := changing(done.calls); len(did) < 8 {
 				t.Errorf("without --dry-run it did only %q: this test cannot tell", did)

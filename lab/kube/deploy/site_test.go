@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -23,8 +22,8 @@ import (
 const (
 	// node is the cluster's only one. The script runs on it, as far as it can tell: under its name, and with its containerd.
 	node = "node-a"
-	// databaseAddress is where the database is: nowhere on the node's own network (RFC 5737).
-	databaseAddress = "198.51.100.78"
+	// user is the dispatcher's account of the database.
+	user = "reader"
 	// passwordFile and valuesFile are in the workshop.
 	passwordFile, valuesFile = "/root/password", "/root/values.yaml"
 )
@@ -62,7 +61,9 @@ func prepare(t *testing.T) *site {
 		t.Fatalf("find helm (HELM), which make test-kube brings: %v", err)
 	}
 	s := &site{t: t, client: kubernetes.NewForConfigOrDie(cluster.Config()), node: cluster.AddNode(node), workshop: workshop.Open(t, filepath.Dir(helm))}
-	s.serveDatabase()
+	password := rand.Text()
+	s.db = cluster.StartDatabase(user, password)
+	s.workshop.Write(passwordFile, password+"\n")
 	components, err := built.Path()
 	s.must(err)
 	s.workshop.AddProgram(components, "components")
@@ -77,32 +78,12 @@ func prepare(t *testing.T) *site {
 	return s
 }
 
-// serveDatabase starts the database on an address that pods reach by their node's default route, with the dispatcher's account.
-func (s *site) serveDatabase() {
-	s.t.Helper()
-	s.run("ip", "address", "add", databaseAddress+"/32", "dev", "lo")
-	s.t.Cleanup(func() { s.run("ip", "address", "delete", databaseAddress+"/32", "dev", "lo") })
-	s.db = mariadb.Start(s.t, mariadb.WithAddress(databaseAddress))
-	password := rand.Text()
-	s.must(s.db.Exec(s.t.Context(), fmt.Sprintf(
-		"CREATE USER 'reader'@'%%' IDENTIFIED BY '%s'; GRANT SELECT, UPDATE (netplan_success) ON multinic.multi_interface TO 'reader'@'%%'", password)))
-	s.workshop.Write(passwordFile, password+"\n")
-}
-
-// run runs a program beside the cluster.
-func (s *site) run(name string, arguments ...string) {
-	s.t.Helper()
-	if out, err := exec.Command(name, arguments...).CombinedOutput(); err != nil { //nolint:noctx // The test's own context ends before its cleanups.
-		s.t.Fatalf("%s %s: %v: %s", name, strings.Join(arguments, " "), err, out)
-	}
-}
-
 // deploy runs the script on the node with settings beside those of the database, and returns what it said and the code with which it exited.
 func (s *site) deploy(settings ...string) (said string, code int) {
 	s.t.Helper()
 	environment := append([]string{
 		"CONTAINERD_ADDRESS=" + s.node.Outside("/run/containerd/containerd.sock"), "TIMEOUT=3m",
-		"DB_HOST=" + databaseAddress, "DB_PORT=" + strconv.Itoa(s.db.Port()), "DB_USER=reader", "DB_NAME=multinic", "DB_PASSWORD_FILE=" + passwordFile,
+		"DB_HOST=" + s.db.Host(), "DB_PORT=" + strconv.Itoa(s.db.Port()), "DB_USER=" + user, "DB_NAME=multinic", "DB_PASSWORD_FILE=" + passwordFile,
 		"VALUES_FILE=" + valuesFile, "VERSION=v1.2.3", "REVISION=0123abc", "SOURCE_DATE_EPOCH=1700000000",
 	}, settings...)
 	return s.workshop.Run(environment, "unshare", "--uts", "sh", "-c", `echo "$0" >/proc/sys/kernel/hostname && exec "$@"`,

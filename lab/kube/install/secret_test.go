@@ -68,7 +68,7 @@ func (s *site) noCredentialOnANode() {
 func (s *site) credentials() map[string]string {
 	return map[string]string{
 		"password": s.password, "password in base64": base64.StdEncoding.EncodeToString([]byte(s.password)),
-		"user": s.user, "host": databaseAddress,
+		"user": s.user, "host": s.db.Host(),
 	}
 }
 

@@ -26,8 +26,6 @@ const (
 	chart     = "../../../deploy/helm/multinic"
 	// keeper is the node that is of the control plane, on which the dispatcher prefers to be; the others are workers.
 	keeper, workerA, workerB = "node-c", "node-a", "node-b"
-	// databaseAddress is where the database is: nowhere on a node's own network (RFC 5737).
-	databaseAddress = "198.51.100.77"
 	// passwordSecret has the database's password.
 	passwordSecret = "multinic-database"
 	// patience is how long the cluster may take for what must happen, on a machine that is busy.
@@ -73,7 +71,9 @@ func prepare(t *testing.T) *site {
 	for _, name := range []string{keeper, workerA, workerB} {
 		s.addNode(name)
 	}
-	s.serveDatabase()
+	// Nothing else is called so, or has such a text in it.
+	s.user, s.password = "reader"+strings.ToLower(rand.Text()[:8]), rand.Text()
+	s.db = s.cluster.StartDatabase(s.user, s.password)
 	s.cluster.WaitForNodes(keeper, workerA, workerB)
 	s.label(keeper, "node-role.kubernetes.io/control-plane", "")
 	s.makeNamespace()
@@ -93,17 +93,6 @@ func (s *site) addNode(name string) {
 	for _, archive := range all {
 		n.Import(archive)
 	}
-}
-
-// serveDatabase starts the database on an address that pods reach by their nodes' default route.
-func (s *site) serveDatabase() {
-	s.t.Helper()
-	s.run("ip", "address", "add", databaseAddress+"/32", "dev", "lo")
-	s.t.Cleanup(func() { s.run("ip", "address", "delete", databaseAddress+"/32", "dev", "lo") })
-	s.db = mariadb.Start(s.t, mariadb.WithAddress(databaseAddress))
-	// Nothing else is called so, or has such a text in it.
-	s.user, s.password = "reader"+strings.ToLower(rand.Text()[:8]), rand.Text()
-	s.sql(fmt.Sprintf("CREATE USER '%[1]s'@'%%' IDENTIFIED BY '%[2]s'; GRANT SELECT, UPDATE (netplan_success) ON multinic.multi_interface TO '%[1]s'@'%%'", s.user, s.password))
 }
 
 // makeNamespace makes the installation's, as docs/install.md says, with the database's password.
@@ -152,7 +141,7 @@ func (s *site) tryHelm(arguments ...string) (string, error) {
 func (s *site) values(more ...string) []string {
 	var arguments []string
 	for _, value := range append([]string{
-		"database.host=" + databaseAddress, "database.port=" + strconv.Itoa(s.db.Port()),
+		"database.host=" + s.db.Host(), "database.port=" + strconv.Itoa(s.db.Port()),
 		"database.user=" + s.user, "database.name=multinic", "database.existingSecret=" + passwordSecret,
 		"image.registry=" + registry,
 		"executor.backend=netlink",
@@ -163,15 +152,6 @@ func (s *site) values(more ...string) []string {
 		arguments = append(arguments, "--set="+value)
 	}
 	return append(arguments, "--set-string=image.tag="+s.tag)
-}
-
-// run runs a program beside the cluster. An error ends the test.
-func (s *site) run(name string, arguments ...string) {
-	s.t.Helper()
-	out, err := exec.CommandContext(context.WithoutCancel(s.t.Context()), name, arguments...).CombinedOutput()
-	if err != nil {
-		s.t.Fatalf("%s %s: %v: %s", name, strings.Join(arguments, " "), err, out)
-	}
 }
 
 // until waits until something is so; complaint says what is in its place when time is up.
