@@ -5,12 +5,14 @@ import (
 	"fmt"
 
 	"multinic.dev/lab/kube/group"
+	"multinic.dev/lab/workshop"
 )
 
 // Where things are on a node.
 const (
 	componentsPath   = "/opt/kubernetes/components"
 	containerdConfig = "/etc/containerd/config.toml"
+	registriesFolder = "/etc/containerd/certs.d"
 	networkConfig    = "/etc/cni/net.d/10-lab.conflist"
 	kubeletConfig    = "/etc/kubernetes/kubelet.json"
 	kubeletAccess    = "/etc/kubernetes/kubelet.kubeconfig"
@@ -38,8 +40,16 @@ disabled_plugins = [
     bin_dir = "/usr/lib/cni"
     conf_dir = "/etc/cni/net.d"
 
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = "` + registriesFolder + `"
+
   [plugins."io.containerd.grpc.v1.cri".containerd]
     snapshotter = "overlayfs"
+`
+
+// registry has nodes pull what is called after a registry beside the control plane from there, where it listens without TLS.
+const registry = `[host."http://` + controlAddress + `:` + workshop.RegistryPort + `"]
+  capabilities = ["pull", "resolve"]
 `
 
 // files are those on a node's disk.
@@ -55,8 +65,9 @@ func (n *Node) files(name string) map[string][]byte {
 		t.Fatalf("%v", err)
 	}
 	return map[string][]byte{
-		containerdConfig:              []byte(containerd),
-		networkConfig:                 n.network(),
+		containerdConfig: []byte(containerd),
+		networkConfig:    n.network(),
+		registriesFolder + "/" + workshop.Registry + "/hosts.toml": []byte(registry),
 		kubeletConfig:                 kubelet(path),
 		kubeletAccess:                 n.cluster.kubeconfig(controlAddress, "system:node:"+name, "system:nodes"),
 		proxyConfig:                   proxy(name),

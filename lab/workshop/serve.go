@@ -18,8 +18,12 @@ const (
 	serveInterval = 200 * time.Millisecond
 )
 
-// Registry is where the registry of StartRegistry listens. Images that are pushed there have its name before their own.
-const Registry = "127.0.0.1:5000"
+const (
+	// RegistryPort is where the registry of StartRegistry listens, on each address of the suite's.
+	RegistryPort = "5000"
+	// Registry is where builders reach it. Images that are pushed there have its name before their own.
+	Registry = "127.0.0.1:" + RegistryPort
+)
 
 // StartDocker starts dockerd, which answers when it returns. It makes no rules of a firewall; its bridge is in the sandbox's network,
 // and it ends with the workshop.
@@ -58,7 +62,7 @@ func (w *Workshop) StartBuildKit() {
 // StartRegistry starts a registry, without TLS, which all builders know to be so. It answers when this returns, and ends with the workshop.
 func (w *Workshop) StartRegistry() {
 	w.t.Helper()
-	w.Write("/etc/registry.yml", "version: 0.1\nlog: {level: warn}\nstorage: {filesystem: {rootdirectory: /var/lib/registry}}\nhttp: {addr: '"+Registry+"'}\n")
+	w.Write("/etc/registry.yml", "version: 0.1\nlog: {level: warn}\nstorage: {filesystem: {rootdirectory: /var/lib/registry}}\nhttp: {addr: ':"+RegistryPort+"'}\n")
 	w.Write("/etc/containers/registries.conf.d/lab.conf", "[[registry]]\nlocation = \""+Registry+"\"\ninsecure = true\n")
 	w.serve(func() bool {
 		request, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, "http://"+Registry+"/v2/", nil)

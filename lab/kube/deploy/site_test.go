@@ -24,6 +24,8 @@ const (
 	node = "node-a"
 	// user is the dispatcher's account of the database.
 	user = "reader"
+	// repository is where images are pushed, from where the node pulls them.
+	repository = workshop.Registry + "/team"
 	// passwordFile and valuesFile are in the workshop.
 	passwordFile, valuesFile = "/root/password", "/root/values.yaml"
 )
