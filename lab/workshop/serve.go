@@ -62,7 +62,8 @@ func (w *Workshop) StartBuildKit() {
 // StartRegistry starts a registry, without TLS, which all builders know to be so. It answers when this returns, and ends with the workshop.
 func (w *Workshop) StartRegistry() {
 	w.t.Helper()
-	w.Write("/etc/registry.yml", "version: 0.1\nlog: {level: warn}\nstorage: {filesystem: {rootdirectory: /var/lib/registry}}\nhttp: {addr: ':"+RegistryPort+"'}\n")
+	w.Write("/etc/registry.yml", "version: 0.1\nlog: {level: warn}\n"+
+		"storage: {filesystem: {rootdirectory: /var/lib/registry}}\nhttp: {addr: ':"+RegistryPort+"'}\n")
 	w.Write("/etc/containers/registries.conf.d/lab.conf", "[[registry]]\nlocation = \""+Registry+"\"\ninsecure = true\n")
 	w.serve(func() bool {
 		request, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, "http://"+Registry+"/v2/", nil)
