@@ -117,6 +117,7 @@ func assemble(settings *config.Config, who identity.Identity, log *zap.Logger) (
 	registry := prometheus.NewRegistry()
 	for _, one := range []prometheus.Collector{
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), metrics.New(d.reconciler), d.door,
+		identity.Expiry(who),
 	} {
 		if err := registry.Register(one); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
